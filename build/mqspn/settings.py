@@ -46,11 +46,14 @@ class EncoderSettings:
     """A `transformers` model: by hub name or local folder (``pretrained``), or from ``config``.
 
     ``config`` is a `transformers` configuration as a mapping with its ``model_type``; it is used,
-    with random weights, where ``pretrained`` is null.
+    with random weights, where ``pretrained`` is null. An image encoder's pixels, scaled to [0, 1],
+    are normalised inside its graph with ``pixel_mean`` and ``pixel_std`` (RGB).
     """
 
     pretrained: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    pixel_mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

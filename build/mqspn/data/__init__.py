@@ -1,0 +1,1 @@
+"""Posts: the layout on disk, its reader, and its statistics."""

@@ -1,0 +1,81 @@
+"""`mqspn data`: look at a data set."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from mqspn.data.errors import DataError
+from mqspn.data.reader import read_split
+from mqspn.data.stats import SplitStats, stats
+from mqspn.settings import load_settings
+
+__all__ = ["app", "stats_command"]
+
+app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
+
+
+@app.callback()
+def _group() -> None:
+    """Look at a data set."""
+
+
+@app.command("stats")
+def stats_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with txt/, xml/, images/.")],
+    settings: Annotated[
+        str, typer.Option(help="Settings whose types name the labels: a file, or demo or base.")
+    ] = "base",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Count the posts, entities and boxes of every split, checking all of the data as it is read."""
+    errors = Console(stderr=True)
+    logger = logging.getLogger("mqspn.data")
+    handler = logging.StreamHandler()
+    if not logger.hasHandlers():
+        logger.addHandler(handler)
+    try:
+        labels = {t.label: t.name for t in load_settings(settings).types}
+        rows = {
+            name: stats(read_split(folder, name, labels=labels)) for name in _split_names(folder)
+        }
+    except (DataError, FileNotFoundError, ValueError) as error:
+        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    finally:
+        logger.removeHandler(handler)
+    if as_json:
+        print(json.dumps({name: row.to_json() for name, row in rows.items()}, indent=2))
+    else:
+        Console().print(_table(str(folder), rows))
+
+
+def _split_names(folder: Path) -> list[str]:
+    """Splits of the folder: train, dev, test first, then others by name."""
+    names = {path.stem for path in (folder / "txt").glob("*.txt")}
+    if not names:
+        raise FileNotFoundError(f"no txt/*.txt in {folder}; give the folder that holds txt/")
+    usual = [name for name in ("train", "dev", "test") if name in names]
+    return usual + sorted(names.difference(usual))
+
+
+def _table(title: str, rows: dict[str, SplitStats]) -> Table:
+    """A column a split, as a terminal of 80 characters has room for three but not for nine."""
+    counts = ("posts", "without_image", "entities", "adjacent", "groundable", "boxes")
+    table = Table(title=title)
+    table.add_column("")
+    for split in rows:
+        table.add_column(split, justify="right")
+    for field in counts:
+        cells = (getattr(row, field) for row in rows.values())
+        table.add_row(field.replace("_", " "), *(f"{cell:,}" for cell in cells))
+    table.add_section()
+    for name in sorted({name for row in rows.values() for name in row.by_type}):
+        table.add_row(name, *(f"{row.by_type.get(name, 0):,}" for row in rows.values()))
+    return table

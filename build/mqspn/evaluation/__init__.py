@@ -1,0 +1,1 @@
+"""Metrics of grounded multimodal named entity recognition and what they are measured on."""

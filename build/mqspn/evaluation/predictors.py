@@ -1,0 +1,137 @@
+"""What can be evaluated: anything that answers posts, the served ensemble among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from mqspn_client import (
+    Client,
+    DeadlineExceededError,
+    Entity,
+    MqspnError,
+    PostError,
+    ServerInternalError,
+    ServerOverloadedError,
+)
+from tqdm import tqdm
+
+from mqspn.data.posts import Post
+from mqspn.evaluation.metrics import PredictedEntity
+
+__all__ = ["Failure", "Predictor", "ReportsFailures", "ServedPredictor"]
+
+
+class Predictor(Protocol):
+    """Anything that answers posts."""
+
+    def predict(self, posts: Sequence[Post]) -> list[list[PredictedEntity]]:
+        """The entities of each post, in the order of ``posts``; boxes in pixels.
+
+        A post with ``image`` None is a text-only post. The gold annotation is not to be read.
+        """
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A post that could not be answered, by its id, and why."""
+
+    id: str
+    message: str
+
+
+@runtime_checkable
+class ReportsFailures(Protocol):
+    """A predictor that may fail on single posts, which then have no entities."""
+
+    @property
+    def failures(self) -> Sequence[Failure]:
+        """The posts of the latest `predict` that could not be answered."""
+
+
+class ServedPredictor:
+    """The served ensemble, called with one post a request and many requests at once.
+
+    ``url``: the server's gRPC address, HOST:PORT, or a `mqspn_client.Client` already set up, which
+    stays the caller's to close. ``concurrency``: requests on the way at once. ``timeout_s``: time
+    for one answer, retries included. ``progress``: show a bar on standard error.
+    """
+
+    def __init__(
+        self,
+        url: str | Client,
+        *,
+        concurrency: int = 16,
+        timeout_s: float = 60.0,
+        progress: bool = False,
+    ) -> None:
+        if concurrency < 1:
+            raise ValueError(f"concurrency must be at least 1, not {concurrency}")
+        self._url = url
+        self._concurrency = concurrency
+        self._timeout_s = timeout_s
+        self._progress = progress
+        self.failures: Sequence[Failure] = ()
+
+    def predict(self, posts: Sequence[Post]) -> list[list[PredictedEntity]]:
+        """Answers of the server; a post it cannot answer has no entities and is in ``failures``.
+
+        Raises `mqspn_client.MqspnError` where the fault is not the post's: no server, no access, no
+        such model, or a server that failed on every post.
+        """
+        self.failures = ()
+        if isinstance(self._url, Client):
+            outcomes = self._call(self._url, posts)
+        else:
+            with Client(self._url) as client:
+                outcomes = self._call(client, posts)
+        errors = [outcome for outcome in outcomes if isinstance(outcome, MqspnError)]
+        if errors and len(errors) == len(posts):
+            for error in errors:
+                if not isinstance(error, PostError):
+                    raise error
+        self.failures = tuple(
+            Failure(post.id, f"{outcome.code}: {outcome.message}")
+            for post, outcome in zip(posts, outcomes, strict=True)
+            if isinstance(outcome, MqspnError)
+        )
+        return [[] if isinstance(outcome, MqspnError) else outcome for outcome in outcomes]
+
+    def _call(
+        self, client: Client, posts: Sequence[Post]
+    ) -> list[list[PredictedEntity] | MqspnError]:
+        def answer(post: Post) -> list[PredictedEntity] | MqspnError:
+            try:
+                prediction = client.predict(post.text, post.image, timeout_s=self._timeout_s)
+            except (
+                PostError,
+                DeadlineExceededError,
+                ServerInternalError,
+                ServerOverloadedError,
+            ) as error:
+                return error
+            return [_predicted(entity) for entity in prediction.entities]
+
+        with ThreadPoolExecutor(self._concurrency) as pool:
+            try:
+                return list(
+                    tqdm(
+                        pool.map(answer, posts),
+                        total=len(posts),
+                        desc="predicting",
+                        unit="post",
+                        disable=not self._progress,
+                    )
+                )
+            except BaseException:
+                pool.shutdown(cancel_futures=True)  # the other posts would only fail alike
+                raise
+
+
+def _predicted(entity: Entity) -> PredictedEntity:
+    box = None
+    if entity.box is not None:
+        box = (entity.box.x1, entity.box.y1, entity.box.x2, entity.box.y2)
+    return PredictedEntity(entity.start, entity.end, entity.type, box, entity.score)

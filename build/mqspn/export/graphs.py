@@ -1,0 +1,135 @@
+"""The four graphs of a checkpoint as ONNX, with dynamic batch and length."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from mqspn_backend.tensors import MODELS, tensor
+from torch import Tensor, nn
+
+from mqspn.checkpoint import Checkpoint
+from mqspn.export.parity import Parity, check_parity
+from mqspn.network import Mqspn
+from mqspn.settings import Settings
+
+__all__ = ["OPSET", "ExportError", "example_inputs", "export_graphs", "graph_modules"]
+
+#: ONNX operator set: the newest the TorchScript exporter writes for every graph here, and one that
+#: TensorRT 10 and 11 read.
+OPSET = 17
+_TRACED = (2, 8)  # posts, tokens
+#: Shapes the parity check runs at; none was traced.
+_CHECKED = ((1, 5), (3, 13), (5, 32))
+
+
+class ExportError(ValueError):
+    """A graph differs from PyTorch by more than its tolerance; nothing of it may be served."""
+
+
+class _QueryDecoderGraph(nn.Module):
+    """The query decoder with the type prompts' states as constants: they depend on no input."""
+
+    def __init__(self, model: Mqspn) -> None:
+        super().__init__()
+        self.decoder = model.query_decoder
+        with torch.no_grad():
+            self.register_buffer("type_states", model.text_encoder.type_states().clone())
+
+    def forward(
+        self, text_states: Tensor, attention_mask: Tensor, states: Tensor, scores: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        predictions = self.decoder(text_states, attention_mask, states, scores, self.type_states)
+        return predictions[-1].probabilities()  # type: ignore[no-any-return]
+
+
+def graph_modules(model: Mqspn) -> dict[str, nn.Module]:
+    """The module behind each exported graph, by Triton model name."""
+    return {
+        "text_encoder": model.text_encoder,
+        "region_proposer": model.region_proposer,
+        "region_encoder": model.region_encoder,
+        "query_decoder": _QueryDecoderGraph(model),
+    }
+
+
+def example_inputs(
+    name: str, settings: Settings, vocabulary: int, posts: int, tokens: int, seed: int
+) -> dict[str, Tensor]:
+    """Random inputs of graph ``name``: the last post is half padding and has no image."""
+    random = torch.Generator().manual_seed(seed)
+    K, D, S = settings.network.regions, settings.network.width, settings.image_side
+    mask = torch.ones(posts, tokens, dtype=torch.int32)
+    mask[-1, (tokens + 1) // 2 :] = 0
+    corners = torch.rand(posts, K, 2, 2, generator=random).sort(dim=2).values.flatten(2)
+    scores = torch.rand(posts, K, generator=random)
+    scores[-1] = 0.0
+    size = torch.full((posts, 2), S, dtype=torch.int32)
+    size[-1] = 0
+    tokens_drawn = torch.randint(0, vocabulary, (posts, tokens), generator=random)
+    everything = {
+        "INPUT_IDS": tokens_drawn.to(torch.int32),
+        "ATTENTION_MASK": mask,
+        "PIXELS": torch.randint(0, 256, (posts, 3, S, S), generator=random).to(torch.uint8),
+        "IMAGE_SIZE": size,
+        "REGION_BOXES": corners,
+        "REGION_SCORES": scores,
+        "TEXT_STATES": torch.randn(posts, tokens, D, generator=random),
+        "REGION_STATES": torch.randn(posts, K, D, generator=random),
+    }
+    return {key: everything[key] for key in MODELS[name].inputs}
+
+
+def export_graphs(
+    checkpoint: Checkpoint, output: Path, *, tolerance: float = 1e-3
+) -> Iterator[Parity]:
+    """Write `<model>.onnx` for the four graphs to ``output``, yielding each one's parity.
+
+    Each graph is run in ONNX Runtime at batch sizes and lengths that were not traced and compared
+    with PyTorch. Raises ExportError where the largest difference exceeds ``tolerance``; that
+    graph's file is then removed.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    model = checkpoint.model.eval()
+    vocabulary = checkpoint.tokenizer.get_vocab_size()
+    for name, module in graph_modules(model).items():
+        path = output / f"{name}.onnx"
+        inputs = example_inputs(name, checkpoint.settings, vocabulary, *_TRACED, seed=0)
+        _export(name, module.eval(), inputs, path)
+        checked = [
+            example_inputs(name, checkpoint.settings, vocabulary, posts, tokens, seed=posts)
+            for posts, tokens in _CHECKED
+        ]
+        parity = check_parity(name, module, path, checked)
+        if parity.largest > tolerance:
+            path.unlink()
+            raise ExportError(f"{parity}; more than the tolerance of {tolerance}")
+        yield parity
+
+
+def _export(name: str, module: nn.Module, inputs: dict[str, Tensor], path: Path) -> None:
+    spec = MODELS[name]
+    dynamic = {
+        tensor_name: {
+            i: axis for i, axis in enumerate(tensor(tensor_name).axes) if axis in ("B", "L")
+        }
+        for tensor_name in (*spec.inputs, *spec.outputs)
+    }
+    with warnings.catch_warnings(), torch.no_grad():
+        # The tracer warns of every shape that transformers turns into a Python number; the parity
+        # check at untraced shapes is what finds one that matters.
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            str(path),
+            input_names=list(spec.inputs),
+            output_names=list(spec.outputs),
+            dynamic_axes=dynamic,
+            opset_version=OPSET,
+            dynamo=False,
+        )

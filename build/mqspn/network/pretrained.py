@@ -1,0 +1,39 @@
+"""Build a `transformers` model from settings: pretrained, from a configuration, or saved config."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig
+
+from mqspn.settings import EncoderSettings
+
+__all__ = ["build_transformer"]
+
+
+def build_transformer(
+    auto_class: Any, settings: EncoderSettings, saved: Path | None, **config_overrides: Any
+) -> Any:
+    """A `transformers` model of ``auto_class`` in its eager attention form.
+
+    ``saved`` is a folder with a config.json, as a checkpoint holds: weights are then random, to be
+    filled from the checkpoint. Otherwise pretrained weights by hub name or folder, or random ones
+    for ``settings.config``. Raises ValueError where the settings name neither.
+    """
+    # Auto classes have a public from_config, concrete ones the same under a private name.
+    from_config = getattr(auto_class, "from_config", None) or auto_class._from_config
+    if saved is not None:
+        return from_config(AutoConfig.from_pretrained(saved), attn_implementation="eager")
+    if settings.pretrained is not None:
+        return auto_class.from_pretrained(settings.pretrained, attn_implementation="eager")
+    if "model_type" not in settings.config:
+        raise ValueError("settings: an encoder needs `pretrained` or a `config` with a model_type")
+    values = {**settings.config, **config_overrides}
+    model_type = values.pop("model_type")
+    backbone = values.get("backbone_config")
+    if isinstance(backbone, dict):
+        backbone = dict(backbone)
+        values["backbone_config"] = AutoConfig.for_model(backbone.pop("model_type"), **backbone)
+    config = AutoConfig.for_model(model_type, **values)
+    return from_config(config, attn_implementation="eager")

@@ -1,0 +1,116 @@
+"""Region encoder: CLIP's vision transformer on crops cut inside the graph, plus box geometry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import CLIPVisionModel
+
+from mqspn.network.pretrained import build_transformer
+from mqspn.settings import EncoderSettings
+
+__all__ = ["RegionEncoder", "crop_regions"]
+
+
+def crop_regions(images: Tensor, boxes: Tensor, side: int, supersampling: int) -> Tensor:
+    """Cut boxes out of images and resize each to a square.
+
+    ``images`` (B, 3, S, S) float; ``boxes`` (B, K, 4) normalised x1, y1, x2, y2. Each output pixel
+    is the mean of ``supersampling`` squared bilinear samples, which keeps a large box from
+    aliasing. The K crops of an image are sampled as one tall grid, so that the image is never
+    copied. Returns (B * K, 3, side, side).
+    """
+    B, K, _ = boxes.shape
+    fine = side * supersampling
+    steps = (torch.arange(fine, device=boxes.device, dtype=boxes.dtype) + 0.5) / fine
+    x1, y1, x2, y2 = boxes.unbind(dim=-1)  # each (B, K)
+    xs = x1[..., None] + (x2 - x1)[..., None] * steps  # (B, K, fine)
+    ys = y1[..., None] + (y2 - y1)[..., None] * steps
+    grid = torch.stack(
+        [
+            xs[:, :, None, :].expand(B, K, fine, fine),
+            ys[:, :, :, None].expand(B, K, fine, fine),
+        ],
+        dim=-1,
+    )
+    grid = grid.reshape(B, K * fine, fine, 2) * 2.0 - 1.0
+    crops = F.grid_sample(
+        images, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )  # (B, 3, K * fine, fine)
+    if supersampling > 1:
+        crops = F.avg_pool2d(crops, supersampling)  # (B, 3, K * side, side)
+    return crops.reshape(B, 3, K, side, side).transpose(1, 2).reshape(B * K, 3, side, side)
+
+
+class RegionEncoder(nn.Module):
+    """One state a region: what it looks like (`visual_states`) and where it is (`place`)."""
+
+    def __init__(
+        self,
+        settings: EncoderSettings,
+        *,
+        width: int,
+        crop_side: int,
+        crop_supersampling: int,
+        saved: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.vision = build_transformer(CLIPVisionModel, settings, saved)
+        if self.vision.config.image_size != crop_side:
+            _resize_positions(self.vision, crop_side)
+        self.crop_side = crop_side
+        self.crop_supersampling = crop_supersampling
+        hidden = self.vision.config.hidden_size
+        self.visual_width: int = hidden
+        self.projection = nn.Linear(hidden, width)
+        self.geometry = nn.Sequential(nn.Linear(6, width), nn.GELU(), nn.Linear(width, width))
+        self.norm = nn.LayerNorm(width)
+        self.register_buffer("mean", torch.tensor(settings.pixel_mean).view(3, 1, 1), False)
+        self.register_buffer("std", torch.tensor(settings.pixel_std).view(3, 1, 1), False)
+
+    def visual_states(self, pixels: Tensor, boxes: Tensor) -> Tensor:
+        """CLIP's pooled state of each region; what a frozen visual encoder lets one cache.
+
+        ``pixels`` (B, 3, S, S) uint8, ``boxes`` (B, K, 4) normalised. Returns (B, K, D_visual).
+        """
+        B, K, _ = boxes.shape
+        images = (pixels.float() / 255.0 - self.mean) / self.std
+        crops = crop_regions(images, boxes, self.crop_side, self.crop_supersampling)
+        pooled = self.vision(pixel_values=crops).pooler_output  # (B * K, D_visual)
+        return pooled.view(B, K, self.visual_width)  # type: ignore[no-any-return]
+
+    def place(self, visual_states: Tensor, boxes: Tensor) -> Tensor:
+        """Add the embedding of each box's geometry. Returns REGION_STATES (B, K, D)."""
+        corners, size = boxes, boxes[..., 2:] - boxes[..., :2]
+        geometry = self.geometry(torch.cat([corners, size], dim=-1))
+        return self.norm(self.projection(visual_states) + geometry)  # type: ignore[no-any-return]
+
+    def forward(self, pixels: Tensor, boxes: Tensor) -> Tensor:
+        """PIXELS (B, 3, S, S) uint8 and REGION_BOXES (B, K, 4) to REGION_STATES (B, K, D)."""
+        return self.place(self.visual_states(pixels, boxes), boxes)
+
+
+def _resize_positions(vision: CLIPVisionModel, side: int) -> None:
+    """Resample pretrained position embeddings to the crop's patch grid, once, at load."""
+    embeddings = vision.vision_model.embeddings if hasattr(vision, "vision_model") else (
+        vision.embeddings
+    )
+    patch = vision.config.patch_size
+    if side % patch:
+        raise ValueError(
+            f"settings: network.crop_side ({side}) must be a multiple of the region encoder's "
+            f"patch size ({patch})"
+        )
+    old = embeddings.position_embedding.weight.detach()  # (1 + n * n, D)
+    n, m = vision.config.image_size // patch, side // patch
+    grid = old[1:].reshape(1, n, n, -1).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid, size=(m, m), mode="bicubic", align_corners=False)
+    new = torch.cat([old[:1], grid.permute(0, 2, 3, 1).reshape(m * m, -1)])
+    embeddings.position_embedding = nn.Embedding.from_pretrained(new, freeze=False)
+    embeddings.num_patches, embeddings.num_positions = m * m, m * m + 1
+    embeddings.image_size = side
+    embeddings.register_buffer("position_ids", torch.arange(m * m + 1)[None], persistent=False)
+    vision.config.image_size = side

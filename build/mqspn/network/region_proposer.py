@@ -1,0 +1,64 @@
+"""Region proposer: a class-agnostic detector, any DETR-family `transformers` model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForObjectDetection
+
+from mqspn.network.pretrained import build_transformer
+from mqspn.settings import EncoderSettings
+
+__all__ = ["RegionProposer"]
+
+# Detectors whose classes compete with a last "no object" class in a softmax; the others score each
+# class by a sigmoid.
+_SOFTMAX_DETECTORS = frozenset({"detr", "table-transformer", "yolos"})
+
+
+class RegionProposer(nn.Module):
+    """The K best-scored boxes of an image; the score of a box is its best class score."""
+
+    def __init__(
+        self, settings: EncoderSettings, *, regions: int, saved: Path | None = None
+    ) -> None:
+        super().__init__()
+        self.detector = build_transformer(
+            AutoModelForObjectDetection, settings, saved, num_labels=1
+        )
+        queries = self.detector.config.num_queries
+        if queries < regions:
+            raise ValueError(
+                f"settings: the detector has {queries} queries, fewer than network.regions "
+                f"({regions})"
+            )
+        self.regions = regions
+        self.softmax = self.detector.config.model_type in _SOFTMAX_DETECTORS
+        self.register_buffer("mean", torch.tensor(settings.pixel_mean).view(3, 1, 1), False)
+        self.register_buffer("std", torch.tensor(settings.pixel_std).view(3, 1, 1), False)
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 (B, 3, S, S) to the detector's float input."""
+        return (pixels.float() / 255.0 - self.mean) / self.std  # type: ignore[no-any-return]
+
+    def forward(self, pixels: Tensor, image_size: Tensor) -> tuple[Tensor, Tensor]:
+        """Propose regions.
+
+        ``pixels`` (B, 3, S, S) uint8; ``image_size`` (B, 2) int32, 0 where there is no image.
+        Returns REGION_BOXES (B, K, 4) float32, normalised x1, y1, x2, y2 in [0, 1], and
+        REGION_SCORES (B, K) float32, highest first, 0 for a post without image.
+        """
+        output = self.detector(pixel_values=self.normalise(pixels))
+        if self.softmax:
+            class_scores = torch.softmax(output.logits, dim=-1)[..., :-1]
+        else:
+            class_scores = torch.sigmoid(output.logits)
+        scores, chosen = torch.topk(class_scores.max(dim=-1).values, self.regions, dim=1)
+        index = chosen.unsqueeze(-1).expand(-1, -1, 4)
+        centre, size = torch.gather(output.pred_boxes, 1, index).split(2, dim=-1)
+        boxes = torch.cat([centre - size / 2, centre + size / 2], dim=-1).clamp(0.0, 1.0)
+        area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+        real = (image_size[:, :1] > 0) & (area > 0)  # (B, K)
+        return boxes, scores * real.to(scores.dtype)

@@ -1,0 +1,55 @@
+"""Text encoder: any BERT-type `transformers` encoder, projected to the decoder's width."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel
+
+from mqspn.network.pretrained import build_transformer
+from mqspn.settings import EncoderSettings
+
+__all__ = ["TextEncoder"]
+
+
+class TextEncoder(nn.Module):
+    """Token states of a text; also the type prompts' states at [MASK].
+
+    ``prompt_ids`` (T, P) and ``prompt_mask`` (T, P) are the tokenised prompts and
+    ``mask_token_id`` the [MASK] each holds once.
+    """
+
+    def __init__(
+        self,
+        settings: EncoderSettings,
+        *,
+        width: int,
+        vocabulary_size: int,
+        pad_token_id: int,
+        prompt_ids: Tensor,
+        prompt_mask: Tensor,
+        mask_token_id: int,
+        saved: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = build_transformer(
+            AutoModel, settings, saved, vocab_size=vocabulary_size, pad_token_id=pad_token_id
+        )
+        hidden = self.encoder.config.hidden_size
+        self.projection = nn.Identity() if hidden == width else nn.Linear(hidden, width)
+        self.register_buffer("prompt_ids", prompt_ids, persistent=False)
+        self.register_buffer("prompt_mask", prompt_mask, persistent=False)
+        self.mask_token_id = mask_token_id
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """``input_ids``, ``attention_mask`` (B, L) int32 to TEXT_STATES (B, L, D) float32."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return self.projection(states)  # type: ignore[no-any-return]
+
+    def type_states(self) -> Tensor:
+        """The state at [MASK] of each type's prompt, (T, D)."""
+        states = self(self.prompt_ids, self.prompt_mask)  # (T, P, D)
+        at_mask = (self.prompt_ids == self.mask_token_id).to(states.dtype)  # (T, P)
+        return torch.einsum("tp,tpd->td", at_mask, states)

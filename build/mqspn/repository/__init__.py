@@ -1,0 +1,15 @@
+"""The Triton model repository: model configurations and the files beside them."""
+
+from mqspn.repository.graph_check import GraphMismatchError
+from mqspn.repository.model_configuration import PROFILES, Shapes, model_configurations
+from mqspn.repository.write import ENGINES, RepositoryError, build_repository
+
+__all__ = [
+    "ENGINES",
+    "PROFILES",
+    "GraphMismatchError",
+    "RepositoryError",
+    "Shapes",
+    "build_repository",
+    "model_configurations",
+]

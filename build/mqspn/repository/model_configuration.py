@@ -1,0 +1,204 @@
+"""Triton's `ModelConfig` of every model of the repository, in both profiles.
+
+Names, types and axes come from `mqspn_backend.tensors`; the wiring of the ensembles is derived
+from them as well: a step's inputs come from the ensemble's inputs or from the last earlier step
+that makes them. Axis letters are turned into numbers by `Shapes`; B is left out because every
+model batches (`max_batch_size` is at least 1), and L is -1, any of the buckets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mqspn_backend.tensors import DEFAULT_ENSEMBLE, MODELS, REGIONS_ENSEMBLE, ModelSpec, tensor
+from tritonclient.grpc import model_config_pb2 as pb
+
+__all__ = [
+    "ENGINES",
+    "ENSEMBLES",
+    "PROFILES",
+    "Shapes",
+    "model_configuration",
+    "model_configurations",
+]
+
+#: "gpu" is each model's `config.pbtxt`; "cpu" its `configs/cpu.pbtxt`.
+PROFILES = ("gpu", "cpu")
+#: The models that run a graph: a TensorRT plan (gpu) or ONNX Runtime (cpu).
+ENGINES = ("text_encoder", "region_proposer", "region_encoder", "query_decoder")
+#: The ensembles, each with its composing models in the order of the data's way.
+ENSEMBLES: dict[str, tuple[ModelSpec, tuple[str, ...]]] = {
+    DEFAULT_ENSEMBLE.name: (
+        DEFAULT_ENSEMBLE,
+        (
+            "preprocess",
+            "text_encoder",
+            "region_proposer",
+            "region_encoder",
+            "query_decoder",
+            "postprocess",
+        ),
+    ),
+    REGIONS_ENSEMBLE.name: (
+        REGIONS_ENSEMBLE,
+        ("preprocess", "text_encoder", "region_encoder", "query_decoder", "postprocess"),
+    ),
+}
+
+#: Requests that may wait at the first step; what comes after them is refused with UNAVAILABLE.
+#: Later steps are not limited: before release 26.02 an ensemble hangs when a later queue is full.
+_FIRST_QUEUE_SIZE = 256
+#: How long a batch waits for company. 0: a batch forms from what queued while the model was busy.
+_QUEUE_DELAY_MICROSECONDS = {"gpu": 500, "cpu": 0}
+#: Decoding images is the CPU work that holds back a GPU: several processes of it.
+_INSTANCES = {"gpu": {"preprocess": 4, "postprocess": 2}, "cpu": {"preprocess": 1}}
+#: ONNX Runtime's threads per engine on the CPU.
+_CPU_ENGINE_THREADS = 2
+
+_PROTOBUF_TYPES = {
+    "BYTES": pb.TYPE_STRING,
+    "INT32": pb.TYPE_INT32,
+    "FP32": pb.TYPE_FP32,
+    "UINT8": pb.TYPE_UINT8,
+    "BOOL": pb.TYPE_BOOL,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shapes:
+    """The numbers behind the axis letters.
+
+    ``queries``: Q. ``types``: T. ``regions``: K. ``width``: D. ``image_side``: S in pixels.
+    ``buckets``: every token length L that preprocess makes, increasing. ``max_batch_size``: the
+    largest B. Raises ValueError for a number below 1 or buckets that do not increase.
+    """
+
+    queries: int
+    types: int
+    regions: int
+    width: int
+    image_side: int
+    buckets: tuple[int, ...]
+    max_batch_size: int
+
+    def __post_init__(self) -> None:
+        for name in ("queries", "types", "regions", "width", "image_side", "max_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not self.buckets or list(self.buckets) != sorted(set(self.buckets)):
+            raise ValueError(f"buckets must increase, not {list(self.buckets)}")
+
+    def dims(self, name: str, *, tokens: int = -1) -> list[int]:
+        """The dimensions of tensor ``name`` without B; L becomes ``tokens`` (-1: any).
+
+        K of REGIONS is -1: a caller may send fewer regions than the model takes.
+        """
+        sizes = {
+            "L": tokens,
+            "Q": self.queries,
+            "T+1": self.types + 1,
+            "K": -1 if name == "REGIONS" else self.regions,
+            "R": self.regions + 1,
+            "D": self.width,
+            "S": self.image_side,
+        }
+        return [sizes[a] if isinstance(a, str) else a for a in tensor(name).axes[1:]]
+
+
+def model_configurations(shapes: Shapes, profile: str) -> dict[str, Any]:
+    """The `ModelConfig` of every model under ``profile``, by model name, ensembles first."""
+    return {name: model_configuration(name, shapes, profile) for name in (*ENSEMBLES, *MODELS)}
+
+
+def model_configuration(name: str, shapes: Shapes, profile: str) -> Any:
+    """One model's `ModelConfig`; raises KeyError for an unknown model, ValueError for a profile."""
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; there are {' and '.join(PROFILES)}")
+    if name in ENSEMBLES:
+        return _ensemble(name, shapes)
+    spec = MODELS[name]
+    config = _base(spec, shapes)
+    batching = config.dynamic_batching
+    batching.SetInParent()
+    batching.max_queue_delay_microseconds = _QUEUE_DELAY_MICROSECONDS[profile]
+    if name == "preprocess":
+        batching.default_queue_policy.max_queue_size = _FIRST_QUEUE_SIZE
+    on_gpu = profile == "gpu" and name in ENGINES
+    if on_gpu:
+        config.backend = "tensorrt"
+        config.default_model_filename = "model.plan"
+    else:
+        config.backend = "python"
+        if name in ENGINES:
+            config.parameters["threads"].string_value = str(_CPU_ENGINE_THREADS)
+    config.instance_group.add(
+        count=_INSTANCES[profile].get(name, 1),
+        kind=pb.ModelInstanceGroup.KIND_GPU if on_gpu else pb.ModelInstanceGroup.KIND_CPU,
+    )
+    for batch_size, tokens in _warmup_sizes(spec, shapes, profile):
+        _add_warmup(config, spec, shapes, batch_size, tokens)
+    return config
+
+
+def _base(spec: ModelSpec, shapes: Shapes) -> Any:
+    config = pb.ModelConfig(name=spec.name, max_batch_size=shapes.max_batch_size)
+    for name in spec.inputs:
+        config.input.add(
+            name=name,
+            data_type=_PROTOBUF_TYPES[tensor(name).dtype],
+            dims=shapes.dims(name),
+            optional=name in spec.optional,
+        )
+    for name in spec.outputs:
+        config.output.add(
+            name=name, data_type=_PROTOBUF_TYPES[tensor(name).dtype], dims=shapes.dims(name)
+        )
+    return config
+
+
+def _ensemble(name: str, shapes: Shapes) -> Any:
+    spec, models = ENSEMBLES[name]
+    config = _base(spec, shapes)
+    config.platform = "ensemble"
+    last_maker = {out: model for model in models for out in MODELS[model].outputs}
+    wanted = {t for model in models for t in MODELS[model].inputs} | set(spec.outputs)
+    made = set(spec.inputs)
+    for model in models:
+        step = config.ensemble_scheduling.step.add(model_name=model, model_version=-1)
+        for t in MODELS[model].inputs:
+            if t in MODELS[model].optional and t not in made:
+                continue
+            step.input_map[t] = t
+        for t in MODELS[model].outputs:
+            if t in wanted and last_maker[t] == model:
+                step.output_map[t] = t
+                made.add(t)
+    return config
+
+
+def _warmup_sizes(spec: ModelSpec, shapes: Shapes, profile: str) -> Iterator[tuple[int, int]]:
+    """(batch size, tokens) of each warm-up request: every bucket where the model has the L axis.
+
+    The GPU profile also warms the largest batch; on the CPU that only makes the start slower.
+    """
+    has_tokens = any("L" in tensor(t).axes for t in (*spec.inputs, *spec.outputs))
+    lengths = shapes.buckets if has_tokens and spec.name != "preprocess" else shapes.buckets[:1]
+    sizes = sorted({1, shapes.max_batch_size}) if profile == "gpu" else [1]
+    for batch_size in sizes:
+        for tokens in lengths:
+            yield batch_size, tokens
+
+
+def _add_warmup(config: Any, spec: ModelSpec, shapes: Shapes, batch_size: int, tokens: int) -> None:
+    """A request of zeros and empty strings: a text of no characters, no image, no regions."""
+    has_tokens = any("L" in tensor(t).axes for t in spec.inputs)
+    name = f"batch of {batch_size}" + (f", {tokens} tokens" if has_tokens else "")
+    warmup = config.model_warmup.add(name=name, batch_size=batch_size)
+    for t in spec.inputs:
+        if t in spec.optional:
+            continue
+        warmup.inputs[t].data_type = _PROTOBUF_TYPES[tensor(t).dtype]
+        warmup.inputs[t].dims.extend(shapes.dims(t, tokens=tokens))
+        warmup.inputs[t].zero_data = True

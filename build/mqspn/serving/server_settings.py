@@ -1,0 +1,106 @@
+"""How a server is started: the settings, and the command line they make."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["ServerSettings"]
+
+#: What only an operator may call. `metadata`, `health` and `inference` stay open.
+_OPERATOR_APIS = "model-repository,model-config,shared-memory,statistics,trace,logging"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """A server's repository, profile, addresses and limits.
+
+    ``profile``: "cpu" (each model's `configs/cpu.pbtxt`) or "gpu" (its `config.pbtxt`).
+    ``tritonserver``: the executable; None looks for one. ``log_file``: where the server's output
+    goes, overwritten; None keeps it only while the server runs. ``ready_timeout_s`` bounds the
+    start, models loaded and warmed up. ``exit_timeout_s`` bounds the stop; then the server is
+    killed. ``operator_key``: the secret that opens loading, configuration, statistics, tracing,
+    logging and shared memory (gRPC metadata `triton-grpc-protocol-operator-key`, HTTP header
+    `operator-key`); the default is random, so that nobody has it. ``extra_args`` go to
+    `tritonserver` last and so win over the arguments above them.
+
+    Raises ValueError for a port out of range, an unknown profile, or a key with other characters
+    than letters, digits, - and _.
+    """
+
+    repository: Path
+    profile: Literal["cpu", "gpu"] = "cpu"
+    host: str = "127.0.0.1"
+    grpc_port: int = 8001
+    http_port: int = 8000
+    metrics_port: int = 8002
+    tritonserver: Path | None = None
+    log_file: Path | None = None
+    log_verbose: int = 0
+    ready_timeout_s: float = 300.0
+    exit_timeout_s: float = 10.0
+    operator_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    extra_args: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.profile not in ("cpu", "gpu"):
+            raise ValueError(f"unknown profile {self.profile!r}: cpu or gpu")
+        for name, port in self.ports.items():
+            if not 1 <= port <= 65535:
+                raise ValueError(f"{name} must be from 1 to 65535, not {port}")
+        if len(set(self.ports.values())) < len(self.ports):
+            raise ValueError("gRPC, HTTP and metrics need three different ports")
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.operator_key):
+            raise ValueError("operator_key may hold letters, digits, - and _ only")
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Each port by the name of its command-line option, in the order the server opens them."""
+        return {
+            "--grpc-port": self.grpc_port,
+            "--http-port": self.http_port,
+            "--metrics-port": self.metrics_port,
+        }
+
+    @property
+    def tls(self) -> bool:
+        """Whether ``extra_args`` turn on TLS for gRPC."""
+        return any(arg.startswith("--grpc-use-ssl") for arg in self.extra_args)
+
+    def arguments(self, *, backends: Path, caches: Path, shm_prefix: str) -> list[str]:
+        """The arguments of `tritonserver`.
+
+        ``backends`` and ``caches`` are its folders of shared libraries; ``shm_prefix`` starts the
+        names of the Python backend's shared memory regions in /dev/shm.
+        """
+        args = [
+            "--id=mqspn",
+            f"--model-repository={self.repository.absolute()}",
+            "--model-control-mode=none",
+            "--exit-on-error=true",
+            "--strict-readiness=true",
+            "--disable-auto-complete-config",
+            f"--backend-directory={backends}",
+            f"--cache-directory={caches}",
+            f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+            # The stub answers only after its imports; those are slow on a loaded machine.
+            "--backend-config=python,stub-timeout-seconds=120",
+            f"--grpc-address={self.host}",
+            f"--grpc-port={self.grpc_port}",
+            f"--grpc-restricted-protocol={_OPERATOR_APIS}:operator-key={self.operator_key}",
+            f"--http-address={self.host}",
+            f"--http-port={self.http_port}",
+            f"--http-restricted-api={_OPERATOR_APIS}:operator-key={self.operator_key}",
+            f"--metrics-address={self.host}",
+            f"--metrics-port={self.metrics_port}",
+            "--allow-sagemaker=false",
+            "--allow-vertex-ai=false",
+            f"--exit-timeout-secs={max(1, int(self.exit_timeout_s))}",
+            f"--log-verbose={self.log_verbose}",
+        ]
+        if self.profile == "cpu":
+            args += ["--model-config-name=cpu", "--allow-gpu-metrics=false"]
+        return [*args, *self.extra_args]

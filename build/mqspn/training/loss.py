@@ -1,0 +1,83 @@
+"""The set-prediction loss, on every QFNet layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mqspn.network.query_decoder import SetPrediction
+from mqspn.settings import LossSettings
+from mqspn.training.examples import Target
+from mqspn.training.matching import match
+
+__all__ = ["set_prediction_loss"]
+
+
+def set_prediction_loss(
+    predictions: Sequence[SetPrediction], targets: Sequence[Target], settings: LossSettings
+) -> dict[str, Tensor]:
+    """Sum over layers of type, boundary and region loss; each layer is matched on its own.
+
+    Types: cross-entropy over all queries, "no entity" weighted N / (BQ - N), N the matched pairs.
+    Boundaries and regions: binary cross-entropy over matched pairs, summed over positions, divided
+    by N. Returns the scalars "loss", "type", "boundary", "region".
+    """
+    totals = {
+        name: predictions[0].type_log_probs.new_zeros(()) for name in ("type", "boundary", "region")
+    }
+    for prediction in predictions:
+        for name, value in _layer_loss(prediction, targets, settings).items():
+            totals[name] = totals[name] + value
+    loss = (
+        settings.type_weight * totals["type"]
+        + settings.boundary_weight * totals["boundary"]
+        + settings.region_weight * totals["region"]
+    )
+    return {"loss": loss, **totals}
+
+
+def _layer_loss(
+    prediction: SetPrediction, targets: Sequence[Target], settings: LossSettings
+) -> dict[str, Tensor]:
+    posts, queries, golds = match(prediction, targets, settings)
+    log_probs = prediction.type_log_probs  # (B, Q, T + 1)
+    B, Q, classes = log_probs.shape
+    N = len(posts)
+    device = log_probs.device
+
+    # Row of each matched pair's gold entity in the targets laid end to end.
+    firsts = torch.tensor([0, *[len(t.types) for t in targets[:-1]]]).cumsum(0)
+    rows = firsts[posts] + golds
+    all_types = torch.cat([t.types for t in targets])
+    all_starts = torch.cat([t.starts for t in targets])
+    all_ends = torch.cat([t.ends for t in targets])
+    all_regions = torch.cat([t.regions for t in targets])
+
+    right = torch.zeros(B, Q, dtype=torch.int64)
+    right[posts, queries] = all_types[rows]
+    weight = torch.ones(classes, device=device)
+    weight[0] = N / max(B * Q - N, 1) if N else 1.0 / (B * Q)
+    type_loss = F.nll_loss(
+        log_probs.reshape(B * Q, classes), right.to(device).reshape(-1), weight, reduction="sum"
+    ) / max(N, 1)
+    if N == 0:
+        zero = (prediction.start_logits.sum() + prediction.region_logits.sum()) * 0.0
+        return {"type": type_loss, "boundary": zero, "region": zero}
+
+    start_logits = prediction.start_logits[posts, queries]  # (N, L)
+    end_logits = prediction.end_logits[posts, queries]
+    region_logits = prediction.region_logits[posts, queries]  # (N, R)
+    L = start_logits.shape[1]
+    starts = F.one_hot(all_starts[rows], L).to(device, start_logits.dtype)
+    ends = F.one_hot(all_ends[rows], L).to(device, end_logits.dtype)
+    regions = all_regions[rows].to(device, region_logits.dtype)
+    bce = F.binary_cross_entropy_with_logits
+    boundary = bce(start_logits, starts, reduction="sum") + bce(end_logits, ends, reduction="sum")
+    return {
+        "type": type_loss,
+        "boundary": boundary / N,
+        "region": bce(region_logits, regions, reduction="sum") / N,
+    }

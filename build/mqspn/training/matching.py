@@ -1,0 +1,61 @@
+"""Hungarian matching of queries to the one-to-many gold set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from mqspn.network.query_decoder import SetPrediction
+from mqspn.settings import LossSettings
+from mqspn.training.examples import Target
+
+__all__ = ["match"]
+
+
+@torch.no_grad()
+def match(
+    prediction: SetPrediction, targets: Sequence[Target], settings: LossSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Assign gold entities to queries so that the summed cost is least.
+
+    Cost of query q for entity g: -(w_t p_type + w_b p_start + w_b p_end + w_r p_region), p_region
+    being that of the best right region. A post's gold set is repeated up to
+    ``settings.gold_repeats`` of the queries, so that several queries may find one entity.
+    Returns (M,) int64 post, query and gold index of each matched pair.
+    """
+    types, starts, ends, regions = (p.cpu().numpy() for p in prediction.probabilities())
+    Q = types.shape[1]
+    posts_out, queries_out, golds_out = [], [], []
+    for b, target in enumerate(targets):
+        N = len(target.types)
+        if N == 0:
+            continue
+        N = min(N, Q)
+        repeats = max(1, min(settings.gold_repeats, Q) // N)
+        if settings.bipartite:
+            right = target.regions[:N].numpy()  # (N, R)
+            best_region = (regions[b][:, None, :] * right[None]).max(axis=-1)  # (Q, N)
+            cost = -(
+                settings.type_weight * types[b][:, target.types[:N].numpy()]
+                + settings.boundary_weight * starts[b][:, target.starts[:N].numpy()]
+                + settings.boundary_weight * ends[b][:, target.ends[:N].numpy()]
+                + settings.region_weight * best_region
+            )
+            query, column = linear_sum_assignment(np.tile(cost, (1, repeats)))
+            gold = column % N
+        else:
+            query = np.arange(repeats * N)
+            gold = query % N
+        posts_out.append(np.full(len(query), b))
+        queries_out.append(query)
+        golds_out.append(gold)
+    if not posts_out:
+        empty = torch.zeros(0, dtype=torch.int64)
+        return empty, empty, empty
+    joined = (np.concatenate(part) for part in (posts_out, queries_out, golds_out))
+    posts, queries, golds = (torch.from_numpy(part.astype(np.int64)) for part in joined)
+    return posts, queries, golds

@@ -1,0 +1,54 @@
+"""The tokenizer of a new checkpoint: the pretrained encoder's, or a WordPiece of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import AutoTokenizer
+
+from mqspn.settings import Settings
+
+__all__ = ["build_tokenizer", "train_wordpiece"]
+
+_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
+def build_tokenizer(settings: Settings, texts: Iterable[str]) -> Tokenizer:
+    """The pretrained text encoder's fast tokenizer, or one trained on ``texts`` where it has none.
+
+    Raises ValueError where the pretrained encoder has no fast tokenizer.
+    """
+    pretrained = settings.text_encoder.pretrained
+    if pretrained is None:
+        prompts = [f"{t.prompt} is an entity type about" for t in settings.types]
+        return train_wordpiece([*prompts, *texts], size=settings.training.vocabulary_size)
+    tokenizer = AutoTokenizer.from_pretrained(pretrained, use_fast=True)
+    if not tokenizer.is_fast:
+        raise ValueError(f"text encoder {pretrained!r} has no fast tokenizer (tokenizer.json)")
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def train_wordpiece(texts: Iterable[str], *, size: int) -> Tokenizer:
+    """An uncased WordPiece tokenizer, BERT's, with a vocabulary of at most ``size``."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    alphabet = [chr(c) for c in range(33, 127)]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        special_tokens=list(_SPECIAL),
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    cls, sep = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", cls), ("[SEP]", sep)],
+    )
+    return tokenizer

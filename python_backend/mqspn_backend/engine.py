@@ -1,0 +1,64 @@
+"""One ONNX graph run by ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+__all__ = ["OnnxEngine"]
+
+Array = npt.NDArray[Any]
+
+
+class OnnxEngine:
+    """An inference session over the file ``path`` with ``threads`` threads in an operator.
+
+    Threads wait without spinning: several engines share the machine's cores, and a spinning
+    thread would take them from the engine that has work. Memory patterns are off because batch
+    sizes and lengths vary from run to run.
+
+    Raises FileNotFoundError or ValueError naming the file.
+    """
+
+    def __init__(self, path: str | Path, *, threads: int) -> None:
+        path = Path(path)
+        if threads < 1:
+            raise ValueError(f"an engine needs at least 1 thread, got {threads}")
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"no ONNX graph {path}; build the model repository from a checkpoint first"
+            )
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.enable_mem_pattern = False
+        options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(
+                str(path), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # the library's own exceptions have no common, public root
+            raise ValueError(f"{path} cannot be loaded by ONNX Runtime: {error}") from error
+        self.inputs: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
+        self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+
+    def run(
+        self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None
+    ) -> dict[str, Array]:
+        """Run the graph on ``feeds`` by input name; returns ``outputs`` (default: all) by name.
+
+        Feeds that the graph does not have are left out. Raises ValueError for one it lacks.
+        """
+        missing = [name for name in self.inputs if name not in feeds]
+        if missing:
+            raise ValueError(f"the graph needs {', '.join(missing)}, got {', '.join(feeds)}")
+        names = list(self.outputs if outputs is None else outputs)
+        fed = {name: np.ascontiguousarray(feeds[name]) for name in self.inputs}
+        return dict(zip(names, self._session.run(names, fed), strict=True))

@@ -1,0 +1,131 @@
+"""Triton model `preprocess`: TEXT, IMAGE and REGIONS to the engines' tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils
+
+from mqspn_backend.errors import CODES, PostError
+from mqspn_backend.image import read_image
+from mqspn_backend.models.responses import bytes_tensor, cancelled, failure, input_array, respond
+from mqspn_backend.regions import read_regions
+from mqspn_backend.serving_settings import ServingSettings
+from mqspn_backend.text import TextTokenizer, decode_utf8
+
+__all__ = ["TritonPythonModel"]
+
+Array = npt.NDArray[Any]
+#: Pixels and upright (width, height) of one image, being decoded.
+Image = Future[tuple[npt.NDArray[np.uint8], tuple[int, int]]]
+
+
+class TritonPythonModel:
+    """Reads `serving.json` and `tokenizer.json` beside its `model.py`.
+
+    The model's parameter `threads` is the number of images decoded at once. A request of one post
+    that can't be read fails with INVALID_ARG; in a request of many the post gets neutral tensors
+    and its error in POST_ERROR.
+    """
+
+    def initialize(self, args: dict[str, str]) -> None:
+        folder = Path(args["model_repository"]) / args["model_version"]
+        parameters = json.loads(args["model_config"]).get("parameters", {})
+        threads = int(parameters.get("threads", {}).get("string_value", "1"))
+        self.settings = ServingSettings.from_file(folder / "serving.json")
+        self.tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", self.settings.buckets)
+        self.pool = ThreadPoolExecutor(threads, thread_name_prefix="image")
+        family = pb_utils.MetricFamily(
+            name="mqspn_post_errors",
+            description="Posts that could not be read, by error code",
+            kind=pb_utils.MetricFamily.COUNTER,
+        )
+        self.metric_family = family  # its metrics live as long as it does
+        self.post_errors = {code: family.Metric(labels={"code": code}) for code in CODES}
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        # Every image is handed to the pool before the first text is tokenised.
+        started = [self._start(request) for request in requests]
+        responses = []
+        for request, images in zip(requests, started, strict=True):
+            response = cancelled(request)
+            if response is None:
+                try:
+                    if isinstance(images, Exception):
+                        raise images
+                    response = respond(request, self._tensors(request, images))
+                except Exception as error:
+                    response = failure(error, "preprocess")
+            for image in [] if isinstance(images, Exception) else images:
+                image.cancel()
+            responses.append(response)
+        return responses
+
+    def finalize(self) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+    def _start(self, request: Any) -> list[Image] | Exception:
+        try:
+            if request.is_cancelled():
+                return []
+            encoded = input_array(request, "IMAGE")
+            assert encoded is not None, "IMAGE is a required input"
+            return [self.pool.submit(self._read_image, data) for data in encoded.ravel().tolist()]
+        except Exception as error:
+            return error
+
+    def _read_image(self, data: bytes) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+        settings = self.settings
+        return read_image(
+            data,
+            settings.image_side,
+            max_bytes=settings.max_image_bytes,
+            max_pixels=settings.max_image_pixels,
+        )
+
+    def _tensors(self, request: Any, images: list[Image]) -> dict[str, Array]:
+        """The output arrays of one request; raises the PostError of a request of one post."""
+        encoded = input_array(request, "TEXT")
+        assert encoded is not None, "TEXT is a required input"
+        posts: list[bytes] = encoded.ravel().tolist()
+        regions = input_array(request, "REGIONS")
+        B, S, K = len(posts), self.settings.image_side, self.settings.regions
+        texts = [""] * B
+        errors = [b""] * B
+        pixels = np.zeros((B, 3, S, S), np.uint8)
+        sizes = np.zeros((B, 2), np.int32)
+        region_boxes = np.zeros((B, K, 4), np.float32)
+        region_scores = np.zeros((B, K), np.float32)
+        for b, (post, image) in enumerate(zip(posts, images, strict=True)):
+            try:
+                text = decode_utf8(post)
+                square, size = image.result()
+                if regions is not None:
+                    region_boxes[b], region_scores[b] = read_regions(regions[b], size, K)
+            except PostError as error:
+                self.post_errors[error.code].increment(1)
+                if B == 1:
+                    raise
+                errors[b] = error.to_json().encode()
+            else:
+                texts[b], pixels[b], sizes[b] = text, square, size
+        batch = self.tokenizer.encode(texts)
+        return {
+            "INPUT_IDS": batch.input_ids,
+            "ATTENTION_MASK": batch.attention_mask,
+            "WORD_STARTS": batch.word_starts,
+            "WORD_ENDS": batch.word_ends,
+            "OFFSETS": batch.offsets,
+            "TRUNCATED": batch.truncated[:, None],
+            "PIXELS": pixels,
+            "IMAGE_SIZE": sizes,
+            "POST_ERROR": bytes_tensor(errors),
+            "REGION_BOXES": region_boxes,
+            "REGION_SCORES": region_scores,
+        }

@@ -1,0 +1,60 @@
+"""Every request gets an answer or an error, and no error tells a client where our files lie."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils
+
+from mqspn_backend.errors import PostError
+
+__all__ = ["bytes_tensor", "cancelled", "failure", "input_array", "respond"]
+
+Array = npt.NDArray[Any]
+
+
+def input_array(request: Any, name: str) -> Array | None:
+    """A request's input tensor as an array, or None where it was not sent."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.as_numpy()
+
+
+def bytes_tensor(values: Sequence[bytes]) -> Array:
+    """B byte strings as the (B, 1) object array that a BYTES tensor is made from."""
+    array = np.empty((len(values), 1), np.object_)
+    array[:, 0] = values
+    return array
+
+
+def respond(request: Any, arrays: dict[str, Array]) -> Any:
+    """A response with those of ``arrays`` that the request asked for."""
+    wanted = set(request.requested_output_names())
+    return pb_utils.InferenceResponse(
+        output_tensors=[pb_utils.Tensor(n, a) for n, a in arrays.items() if n in wanted]
+    )
+
+
+def cancelled(request: Any) -> Any | None:
+    """The answer to a request whose caller has given up, or None where it waits."""
+    if not request.is_cancelled():
+        return None
+    return _error("the request was cancelled", pb_utils.TritonError.CANCELLED)
+
+
+def failure(error: Exception, model: str) -> Any:
+    """The answer to a request that failed: a post's own error in full, any other only logged."""
+    if isinstance(error, PostError):
+        return _error(str(error), pb_utils.TritonError.INVALID_ARG)
+    pb_utils.Logger.log_error("".join(traceback.format_exception(error)))
+    return _error(
+        f"{model} failed on this request; the server's log has the details",
+        pb_utils.TritonError.INTERNAL,
+    )
+
+
+def _error(message: str, code: Any) -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
