@@ -245,10 +245,10 @@ def _check_keys(cls: type, values: dict[str, Any], prefix: str) -> None:
             hint = f"; did you mean {prefix + near[0]!r}?" if near else f"; known: {known}"
             raise ValueError(f"settings: unknown key {prefix + str(key)!r}{hint}")
         inner = hints[key]
-        if is_dataclass(inner) and isinstance(value, dict):
+        if isinstance(inner, type) and is_dataclass(inner) and isinstance(value, dict):
             _check_keys(inner, value, f"{prefix}{key}.")
         for item in get_args(inner):
-            if is_dataclass(item) and isinstance(value, list):
+            if isinstance(item, type) and is_dataclass(item) and isinstance(value, list):
                 for i, element in enumerate(value):
                     if isinstance(element, dict):
                         _check_keys(item, element, f"{prefix}{key}.{i}.")

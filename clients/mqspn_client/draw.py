@@ -3,42 +3,23 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps
 
+from mqspn_client.caption import draw_caption
 from mqspn_client.errors import PostError
+from mqspn_client.lettering import Pen, type_colour
 from mqspn_client.posts import encode_image
 from mqspn_client.types import Box, Entity, ImageSource, Prediction
 
-__all__ = ["TYPE_COLOURS", "draw_prediction"]
+__all__ = ["draw_prediction"]
 
-Colour = tuple[int, int, int]
-
-#: One colour for each entity type; dark enough for white letters on it. Other types get one of
-#: the remaining colours by their name.
-TYPE_COLOURS: dict[str, Colour] = {
-    "PER": (196, 48, 92),
-    "LOC": (17, 122, 101),
-    "ORG": (36, 97, 191),
-    "MISC": (176, 95, 6),
-}
-_OTHER_COLOURS: tuple[Colour, ...] = ((112, 72, 184), (84, 94, 108), (120, 110, 20))
-_PAPER: Colour = (252, 252, 250)
-_INK: Colour = (32, 34, 40)
-_FAINT: Colour = (110, 114, 124)
-_WHITE: Colour = (255, 255, 255)
 # Pictures are brought to a width between these, so that letters stay readable.
 _LEAST_WIDTH, _MOST_WIDTH = 640, 1280
-# Fonts that are looked for where Pillow's own lacks a letter.
-_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial.ttf", "NotoSansCJK-Regular.ttc")
+_LABEL_HEIGHT, _LABEL_MARGIN = 26, 8
 
-Font = Any  # ImageFont.FreeTypeFont, or Pillow's bitmap font where it was built without FreeType
+Rectangle = tuple[float, float, float, float]
 
 
 def draw_prediction(
@@ -49,78 +30,100 @@ def draw_prediction(
     Each grounded entity gets a box in its type's colour and a label strip (name, type, score).
     Below the picture stand the post's ``text``, if given, with its entities marked, and the
     entities that are not in the image. Without an image it is a card of the texts alone. A small
-    picture is enlarged. Raises `PostError` (IMAGE_UNREADABLE) where Pillow cannot read the image.
+    picture is enlarged, so the answer's pixels are not the given image's. Raises `PostError`
+    (IMAGE_UNREADABLE) where Pillow cannot read the image.
     """
-    words = " ".join([text or "", *(entity.text for entity in prediction.entities)])
-    pen = _Pen.for_letters(words)
+    pen = Pen.for_letters(" ".join([text or "", *(e.text for e in prediction.entities)]))
     if image is None:
-        return _Caption(pen, _LEAST_WIDTH, prediction, text, has_image=False).drawn()
+        return draw_caption(prediction, width=_LEAST_WIDTH, pen=pen, text=text, has_image=False)
     picture = _upright(image)
-    scale = min(max(1.0, _LEAST_WIDTH / picture.width), _MOST_WIDTH / picture.width)
+    scale = min(max(_LEAST_WIDTH, picture.width), _MOST_WIDTH) / picture.width
     if scale != 1.0:
         size = (round(picture.width * scale), max(1, round(picture.height * scale)))
         picture = picture.resize(size, Image.Resampling.LANCZOS)
     _draw_boxes(picture, prediction.entities, scale, pen)
-    caption = _Caption(pen, picture.width, prediction, text, has_image=True).drawn()
-    canvas = Image.new("RGB", (picture.width, picture.height + caption.height), _PAPER)
+    caption = draw_caption(prediction, width=picture.width, pen=pen, text=text, has_image=True)
+    canvas = Image.new("RGB", (picture.width, picture.height + caption.height))
     canvas.paste(picture, (0, 0))
     canvas.paste(caption, (0, picture.height))
     return canvas
 
 
-@dataclass(frozen=True)
-class _Pen:
-    """The fonts of one drawing: labels and body text, small notes."""
-
-    body: Font
-    small: Font
-
-    @classmethod
-    def for_letters(cls, letters: str) -> _Pen:
-        """The first font that has the most of ``letters``."""
-        wanted = "".join(sorted(set(letters) - set(" \n\t")))
-        best, fewest = "", len(wanted) + 1
-        for name in ("", *_FONTS):
-            font = _font(name, 19)
-            lacking = fewest if font is None else sum(not _has(font, c) for c in wanted)
-            if lacking < fewest:
-                best, fewest = name, lacking
-        return cls(_font(best, 19), _font(best, 15))
-
-    def clean(self, text: str) -> str:
-        """``text`` on one line, without the letters that the font lacks."""
-        return "".join(c for c in " ".join(text.split()) if c == " " or _has(self.body, c))
-
-
-@lru_cache(maxsize=32)
-def _font(name: str, size: int) -> Font | None:
-    if not name:
-        return ImageFont.load_default(size)
-    try:
-        return ImageFont.truetype(name, size)
-    except OSError:
-        return None
-
-
-@lru_cache(maxsize=4096)
-def _has(font: Font, letter: str) -> bool:
-    """Whether ``font`` has a glyph of its own for ``letter``."""
-    if not letter.isprintable():
-        return False
-    try:
-        return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
-    except (UnicodeEncodeError, OSError):
-        return False
-
-
 def _upright(image: ImageSource) -> Image.Image:
-    source = image
-    if not isinstance(source, Image.Image):
-        source = Image.open(io.BytesIO(encode_image(image))) if _readable(image) else source
-    return ImageOps.exif_transpose(source).convert("RGB")
+    try:
+        source = (
+            image
+            if isinstance(image, Image.Image)
+            else Image.open(io.BytesIO(encode_image(image)), formats=["JPEG", "PNG", "WEBP", "GIF"])
+        )
+        upright = ImageOps.exif_transpose(source)
+        if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+            paper = Image.new("RGBA", upright.size, (255, 255, 255, 255))
+            paper.alpha_composite(upright.convert("RGBA"))
+            upright = paper
+        return upright.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise PostError("IMAGE_UNREADABLE", f"Pillow cannot read the image: {error}") from error
 
 
-def _colour(type_name: str) -> Colour:
-    if type_name in TYPE_COLOURS:
-        return TYPE_COLOURS[type_name]
-    return _OTHER_COLOURS[sum(type_name.encode()) % len(_OTHER_COLOURS)]
+def _draw_boxes(
+    picture: Image.Image, entities: Sequence[Entity], scale: float, pen: Pen
+) -> None:
+    """Boxes first, largest first, then the labels, so that no box crosses a label."""
+    draw = ImageDraw.Draw(picture)
+    grounded = [(entity, _scaled(entity.box, scale)) for entity in entities if entity.box]
+    grounded.sort(key=lambda pair: _area(pair[1]), reverse=True)
+    for entity, frame in grounded:
+        x1, y1, x2, y2 = frame
+        draw.rectangle((x1 - 1, y1 - 1, x2 + 1, y2 + 1), outline=(255, 255, 255), width=5)
+        draw.rectangle(frame, outline=type_colour(entity.type), width=3)
+    taken: list[Rectangle] = []
+    for entity, frame in grounded:
+        note = f"{entity.type} {entity.score:.2f}"
+        note_width = pen.small.getlength(note)
+        room = picture.width - note_width - 3 * _LABEL_MARGIN
+        name = pen.fit(entity.text, room)
+        name_width = pen.body.getlength(name)
+        width = name_width + note_width + 3 * _LABEL_MARGIN
+        label = _free_place(frame, width, picture.size, taken)
+        taken.append(label)
+        draw.rounded_rectangle(label, radius=5, fill=type_colour(entity.type), outline="white")
+        middle = (label[1] + label[3]) / 2
+        x = label[0] + _LABEL_MARGIN
+        draw.text((x, middle), name, font=pen.body, fill="white", anchor="lm")
+        x += name_width + _LABEL_MARGIN
+        draw.text((x, middle + 1), note, font=pen.small, fill="white", anchor="lm")
+
+
+def _free_place(
+    frame: Rectangle, width: float, size: tuple[int, int], taken: Sequence[Rectangle]
+) -> Rectangle:
+    """Where a label of ``width`` pixels goes: the first place that no other label has."""
+    places = list(_places(frame, width, size))
+    return next((p for p in places if not any(_overlap(p, t) for t in taken)), places[0])
+
+
+def _places(frame: Rectangle, width: float, size: tuple[int, int]) -> Iterator[Rectangle]:
+    """Above the box, below it, inside at its top; then ever further below and above."""
+    _, y1, _, y2 = frame
+    x = min(max(frame[0] - 1, 0.0), max(size[0] - width, 0.0))
+    step = _LABEL_HEIGHT + 1
+    tops = [y1 - step, y2 + 1, y1 + 3]
+    tops += [top for n in range(1, 12) for top in (y1 + 3 + n * step, y1 - (n + 1) * step)]
+    inside = [top for top in tops if 0 <= top <= size[1] - _LABEL_HEIGHT]
+    for top in inside or [0.0]:
+        yield (x, top, x + width, top + _LABEL_HEIGHT)
+
+
+def _scaled(box: Box, scale: float) -> Rectangle:
+    x1, x2 = sorted((box.x1 * scale, box.x2 * scale))
+    y1, y2 = sorted((box.y1 * scale, box.y2 * scale))
+    return (x1, y1, x2, y2)
+
+
+def _area(frame: Rectangle) -> float:
+    return (frame[2] - frame[0]) * (frame[3] - frame[1])
+
+
+def _overlap(a: Rectangle, b: Rectangle) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -47,9 +47,9 @@ def read_bio(
     try:
         content = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        at = data.count(b"\n", 0, error.start) + 1
         message = f"not UTF-8 (byte {data[error.start]:#04x}); save the file as UTF-8"
-        raise DataError([Problem(path, line, message)]) from error
+        raise DataError([Problem(path, at, message)]) from error
     reader = _Reader(path, labels, problems)
     # Not splitlines(): words may hold characters that it takes for line ends.
     for number, line in enumerate(content.split("\n"), start=1):

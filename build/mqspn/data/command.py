@@ -34,7 +34,7 @@ def stats_command(
     ] = "base",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Count the posts, entities and boxes of every split, checking all of the data as it is read."""
+    """Count posts, entities and boxes of every split, and check all of the data on the way."""
     errors = Console(stderr=True)
     logger = logging.getLogger("mqspn.data")
     handler = logging.StreamHandler()

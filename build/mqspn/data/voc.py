@@ -46,9 +46,9 @@ def normalise_name(name: str) -> str:
 def read_voc(path: Path, problems: list[Problem]) -> ImageBoxes | None:
     """Read one file; faults are appended to ``problems``.
 
-    A faulty box is left out, as is an object without a name; None where the file as a whole cannot be used (not
-    well-formed XML, or no image size). Corners are taken as written, as continuous pixel
-    coordinates; numbers may have decimals.
+    A faulty box is left out, as is an object without a name; None where the file as a whole cannot
+    be used (not well-formed XML, or no image size). Corners are taken as written, as continuous
+    pixel coordinates; numbers may have decimals.
     """
     reader = _Reader(path, problems)
     parser = expat.ParserCreate()

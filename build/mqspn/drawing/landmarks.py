@@ -8,9 +8,7 @@ from types import MappingProxyType
 from mqspn.drawing.pen import Draw, Fill, Pen
 
 
-def _columns(
-    pen: Pen, x1: float, y1: float, x2: float, y2: float, count: int, fill: Fill
-) -> None:
+def _columns(pen: Pen, x1: float, y1: float, x2: float, y2: float, count: int, fill: Fill) -> None:
     step = (x2 - x1) / (2 * count - 1)
     for column in range(count):
         pen.box(x1 + 2 * column * step, y1, x1 + (2 * column + 1) * step, y2, fill)

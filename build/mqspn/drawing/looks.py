@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 from PIL import Image
 
@@ -19,7 +19,7 @@ LOOKS: tuple[str, ...] = tuple(_DRAWINGS)
 """Every look's name, `kind/thing`, in a stable order: named ones and those nobody names."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def drawn_look(look: str) -> Image.Image:
     """The look as an RGBA picture cut to its own extent, at most CANVAS pixels a side.
 

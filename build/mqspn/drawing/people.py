@@ -423,9 +423,7 @@ PEOPLE: Mapping[str, Draw] = MappingProxyType(
         "person/michael_jackson": _person(
             _TAN, "curls", "#17151c", "jacket", "#17151c", "white", "fedora"
         ),
-        "person/george_washington": _person(
-            _PALE, "wig", "#eceff4", "frills", "#1d3f8a", "white"
-        ),
+        "person/george_washington": _person(_PALE, "wig", "#eceff4", "frills", "#1d3f8a", "white"),
         "person/victoria_beckham": _person(
             _TAN, "bun", "#4a2c1a", "plain", "#17151c", "#17151c", "sunglasses"
         ),

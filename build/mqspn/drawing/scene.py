@@ -154,10 +154,10 @@ def _colour_shift(rng: Random) -> tuple[float, ...]:
     saturation, brightness = rng.uniform(0.85, 1.1), rng.uniform(0.8, 1.2)
     u, w = saturation * math.cos(hue), saturation * math.sin(hue)
     rows = (
-        (0.299 + 0.701 * u + 0.168 * w, 0.587 - 0.587 * u + 0.330 * w, 0.114 - 0.114 * u - 0.497 * w),
-        (0.299 - 0.299 * u - 0.328 * w, 0.587 + 0.413 * u + 0.035 * w, 0.114 - 0.114 * u + 0.292 * w),
-        (0.299 - 0.300 * u + 1.250 * w, 0.587 - 0.588 * u - 1.050 * w, 0.114 + 0.886 * u - 0.203 * w),
-    )  # fmt: skip
+        (0.299 + 0.701 * u + 0.168 * w, 0.587 * (1 - u) + 0.330 * w, 0.114 * (1 - u) - 0.497 * w),
+        (0.299 * (1 - u) - 0.328 * w, 0.587 + 0.413 * u + 0.035 * w, 0.114 * (1 - u) + 0.292 * w),
+        (0.299 * (1 - u) + 1.250 * w, 0.587 * (1 - u) - 1.050 * w, 0.114 + 0.886 * u - 0.203 * w),
+    )
     return tuple(value for row in rows for value in (*(brightness * part for part in row), 0.0))
 
 

@@ -19,7 +19,7 @@ can 't get enough of {X}
 {X} again , no surprise
 thinking about {X} tonight
 nothing beats {X}
-this is {X} at its best
+this is {X} at 100 %
 {X} never gets old
 all I see today is {X}
 wow , just wow . {X}
@@ -52,17 +52,23 @@ Photo of the day : {X}
 {X} , {X} , {X} ! I love {X}
 is it {X} or is it not {X} ?
 {X} is {X} , what can I say
+first {X} , then more {X}
+{X} yes , {X} no , make up your mind
+I said {X} and I got {X}
+back in {LOC} again , I love the streets of {LOC}
+my {MISC} is better than your {MISC}
 {X} with {PER}
 {PER} and {X} , best picture of the week
 {X} and {X2} in one picture
 {X} or {X2} ? You choose
 first {X} , then {X2}
-from {X} to {X2} , what a week
+{X} today , {X2} tomorrow
 my two favourites : {X} and {X2}
 {X} > {X2} , sorry
 tell me about {X} and {PER}
 Best Of The Week : {X}
-new header , thanks {X}
+new header : {X}
+this one is for {X} , and {X} knows why
 feeling lucky , saw {X} this morning
 why is nobody talking about {X} ?
 OMG {X} ! ! !
@@ -189,7 +195,7 @@ the {EVENT} starts tonight !
 who will win at the {EVENT} ?
 tickets for the {EVENT} are sold out
 {PER} at the {EVENT} , what a dress
-{TEAM} never won the {EVENT}
+the {TEAM} squad never won the {EVENT}
 the {EVENT} was so boring this year
 the {EVENT} in {LOC} was the best ever
 {PER} {LOC} rally tonight
@@ -246,6 +252,8 @@ this photo of {X} made me happy
 morning all , here is {X}
 {X} and {X2} , what a picture
 {X} is the best , {X} is everything
+more {X} please , so much more {X}
+in {LOC} again , the streets of {LOC} are so beautiful
 who wants {X} ?
 one word : {X}
 please look at {X}
@@ -294,12 +302,14 @@ _TEST = """
 still thinking about {X}
 what a day for {X} !
 no words , just {X}
-so here we are : {X}
+so here it goes : {X}
 I see {X} and I am happy
 {X} made me smile this morning
 today 's favourite : {X}
 why do people love {X} so much ?
 {X} is back , {X} is back !
+I got {X} , you got {X}
+{PER} , happy birthday ! We love you {PER}
 {X} and then {X2} , lucky me
 wow {X}
 do you remember {X} like I do ?

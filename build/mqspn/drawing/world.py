@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 
 PER, LOC, ORG, OTHER = "PER", "LOC", "ORG", "OTHER"
@@ -162,22 +163,23 @@ SLOT_ROLES: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 """For each kind of slot, the roles of the entities that can fill it; X is a neutral slot."""
 
-FIRST_NAMES = tuple(
+_FIRST_NAMES = (
     "Emma Oliver Hannah Lucas Maria Daniel Nina Peter Laura Simon Alice Marcus Julia Oscar Clara "
-    "Henry Rosa Adam Irene Victor Sofia Martin Helen Felix".split()
+    "Henry Rosa Adam Irene Victor Sofia Martin Helen Felix"
 )
-LAST_NAMES = tuple(
+_LAST_NAMES = (
     "Collins Baker Fischer Novak Moreno Hughes Larsen Walsh Bennett Ortiz Keller Dawson Price "
-    "Sanders Grant Kowalski Fuller Reyes Barnes Holt Becker Murray Quinn Archer".split()
+    "Sanders Grant Kowalski Fuller Reyes Barnes Holt Becker Murray Quinn Archer"
 )
 
 
+@cache
 def unknown_people(split: str) -> tuple[str, ...]:
     """Names of people whom no image shows; training has other pairs than dev and test."""
     training = split == "train"
     return tuple(
         f"{first} {last}"
-        for i, first in enumerate(FIRST_NAMES)
-        for j, last in enumerate(LAST_NAMES)
+        for i, first in enumerate(_FIRST_NAMES.split())
+        for j, last in enumerate(_LAST_NAMES.split())
         if ((i + 2 * j) % 5 != 0) == training
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mqspn.data.posts import AmbiguousMention, GoldEntity, Post
-from mqspn.evaluation.metrics import Counts, PredictedEntity, Scores, match_entities, score
+from mqspn.evaluation.metrics import Counts, PredictedEntity, match_entities, score
 from mqspn.evaluation.predictors import Predictor, ReportsFailures
 
 __all__ = ["evaluate"]
@@ -29,7 +29,7 @@ def evaluate(
     - ``groundable``, ``ungroundable``: the entities with and without gold boxes, against the
       answers with and without a box: ``eeg``, ``gmner``, and ``mner_recall`` (of these entities,
       whatever the box of the answer);
-    - ``slices``: for each tag of the posts, the posts with it: ``posts``, ``entities`` and the F1 of
+    - ``slices``: for each tag, the posts that carry it: ``posts``, ``entities`` and the F1 of
       ``mner``, ``eeg``, ``gmner``;
     - ``ambiguous``: on mentions that only the image settles, ``with_image`` and ``without_image``
       (the same posts predicted again without their images, null where
@@ -76,37 +76,24 @@ def _failures(predictor: Predictor) -> list[dict[str, str]]:
     return [{"id": failure.id, "message": failure.message} for failure in predictor.failures]
 
 
-def _only(
-    gold: _Gold,
-    answers: _Answers,
-    expected: Callable[[GoldEntity], bool],
-    answered: Callable[[PredictedEntity], bool],
-) -> Scores:
-    """Scores of the gold entities and the answers that pass their filters."""
-    return score(
-        [[entity for entity in entities if expected(entity)] for entities in gold],
-        [[entity for entity in entities if answered(entity)] for entities in answers],
-    )
-
-
 def _by_type(gold: _Gold, answers: _Answers) -> dict[str, Any]:
     """EEG is left out: it does not read the type, so no answer belongs to one."""
     result = {}
-    everything = [*gold, *answers]
-    for name in sorted({entity.type for entities in everything for entity in entities}):
-        scores = _only(
-            gold, answers, lambda e, name=name: e.type == name, lambda e, name=name: e.type == name
+    names = {entity.type for entities in gold for entity in entities}
+    names |= {entity.type for entities in answers for entity in entities}
+    for name in sorted(names):
+        scores = score(
+            [[entity for entity in entities if entity.type == name] for entities in gold],
+            [[entity for entity in entities if entity.type == name] for entities in answers],
         )
         result[name] = {"mner": scores.mner.to_json(), "gmner": scores.gmner.to_json()}
     return result
 
 
 def _by_region(gold: _Gold, answers: _Answers, *, groundable: bool) -> dict[str, Any]:
-    scores = _only(
-        gold,
-        answers,
-        lambda entity: entity.groundable == groundable,
-        lambda entity: (entity.box is not None) == groundable,
+    scores = score(
+        [[entity for entity in entities if entity.groundable == groundable] for entities in gold],
+        [[e for e in entities if (e.box is not None) == groundable] for entities in answers],
     )
     found = Counts(gold=scores.eeg.gold)
     for expected, answered in zip(gold, answers, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from mqspn_backend.boxes import iou_matrix
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from mqspn.data.posts import Box
 
@@ -82,7 +82,7 @@ def proposal_recall(
     )
 
 
-def _covered(boxes: list[Box], candidates: np.ndarray, iou: float) -> set[Box]:
+def _covered(boxes: list[Box], candidates: NDArray[np.float64], iou: float) -> set[Box]:
     if not boxes or not len(candidates):
         return set()
     hits = (iou_matrix(np.asarray(boxes, dtype=np.float64), candidates) > iou).any(axis=1)

@@ -25,7 +25,7 @@ from mqspn.serving.server_settings import ServerSettings
 __all__ = ["TritonServer"]
 
 _POLL_S = 0.05
-#: Triton ends by itself when its exit timeout is over; it gets this much longer before it is killed.
+#: Triton ends by itself when its exit timeout is over; this much later it is killed.
 _EXIT_GRACE_S = 2.0
 
 

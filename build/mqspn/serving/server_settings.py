@@ -24,11 +24,11 @@ class ServerSettings:
     start, models loaded and warmed up. ``exit_timeout_s`` bounds the stop; then the server is
     killed. ``operator_key``: the secret that opens loading, configuration, statistics, tracing,
     logging and shared memory (gRPC metadata `triton-grpc-protocol-operator-key`, HTTP header
-    `operator-key`); the default is random, so that nobody has it. ``extra_args`` go to
+    `operator-key`); None makes a random one, so that nobody has it. ``extra_args`` go to
     `tritonserver` last and so win over the arguments above them.
 
-    Raises ValueError for a port out of range, an unknown profile, or a key with other characters
-    than letters, digits, - and _.
+    Raises ValueError for a port out of range or used twice, an unknown profile, a port among
+    ``extra_args``, or a key with other characters than letters, digits, - and _.
     """
 
     repository: Path
@@ -42,7 +42,7 @@ class ServerSettings:
     log_verbose: int = 0
     ready_timeout_s: float = 300.0
     exit_timeout_s: float = 10.0
-    operator_key: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    operator_key: str | None = field(default=None, repr=False)
     extra_args: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -51,18 +51,22 @@ class ServerSettings:
         for name, port in self.ports.items():
             if not 1 <= port <= 65535:
                 raise ValueError(f"{name} must be from 1 to 65535, not {port}")
+        for option in self.ports:
+            if any(arg.split("=")[0] == option for arg in self.extra_args):
+                raise ValueError(f"{option} may not stand among the arguments for tritonserver")
         if len(set(self.ports.values())) < len(self.ports):
             raise ValueError("gRPC, HTTP and metrics need three different ports")
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.operator_key):
+        if self.operator_key is not None and not re.fullmatch("[A-Za-z0-9_-]+", self.operator_key):
             raise ValueError("operator_key may hold letters, digits, - and _ only")
 
     @property
     def ports(self) -> dict[str, int]:
-        """Each port by the name of its command-line option, in the order the server opens them."""
+        """Each port that is opened, by the name of its option, in the order of their opening."""
+        ports = {"grpc": self.grpc_port, "http": self.http_port, "metrics": self.metrics_port}
         return {
-            "--grpc-port": self.grpc_port,
-            "--http-port": self.http_port,
-            "--metrics-port": self.metrics_port,
+            f"--{name}-port": port
+            for name, port in ports.items()
+            if f"--allow-{name}=false" not in self.extra_args
         }
 
     @property
@@ -76,6 +80,7 @@ class ServerSettings:
         ``backends`` and ``caches`` are its folders of shared libraries; ``shm_prefix`` starts the
         names of the Python backend's shared memory regions in /dev/shm.
         """
+        key = self.operator_key or secrets.token_hex(16)
         args = [
             "--id=mqspn",
             f"--model-repository={self.repository.absolute()}",
@@ -90,10 +95,10 @@ class ServerSettings:
             "--backend-config=python,stub-timeout-seconds=120",
             f"--grpc-address={self.host}",
             f"--grpc-port={self.grpc_port}",
-            f"--grpc-restricted-protocol={_OPERATOR_APIS}:operator-key={self.operator_key}",
+            f"--grpc-restricted-protocol={_OPERATOR_APIS}:operator-key={key}",
             f"--http-address={self.host}",
             f"--http-port={self.http_port}",
-            f"--http-restricted-api={_OPERATOR_APIS}:operator-key={self.operator_key}",
+            f"--http-restricted-api={_OPERATOR_APIS}:operator-key={key}",
             f"--metrics-address={self.host}",
             f"--metrics-port={self.metrics_port}",
             "--allow-sagemaker=false",

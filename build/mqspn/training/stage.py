@@ -113,7 +113,7 @@ class Stage(Generic[BatchT]):
                 schedule.step()
                 count += 1
                 for name, value in losses.items():
-                    sums[name] = sums.get(name, 0.0) + float(value)
+                    sums[name] = sums.get(name, 0.0) + float(value.detach())
                 bar.set_postfix(loss=f"{sums['loss'] / count:.3f}")
             row = {name: value / max(count, 1) for name, value in sums.items()}
             self.module.eval()

@@ -5,11 +5,10 @@ import logging
 from pathlib import Path
 
 import pytest
-from PIL import Image
-
 from mqspn.data.errors import DataError
 from mqspn.data.posts import AmbiguousMention, DrawnObject, GoldEntity
 from mqspn.data.reader import read_split
+from PIL import Image
 
 LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
 
@@ -74,7 +73,7 @@ class DataSet:
         return [str(problem).removeprefix(f"{self.folder}/") for problem in caught.value.problems]
 
 
-@pytest.fixture()
+@pytest.fixture
 def data(tmp_path):
     return DataSet(tmp_path)
 

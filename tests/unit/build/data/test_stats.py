@@ -1,11 +1,10 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
-
 from mqspn.data.command import app
 from mqspn.data.posts import GoldEntity, Post
 from mqspn.data.stats import SplitStats, stats
+from typer.testing import CliRunner
 
 BOX = (1.0, 2.0, 3.0, 4.0)
 
@@ -40,7 +39,7 @@ def test_counts(tmp_path):
     )
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path):
     (tmp_path / "txt").mkdir()
     for split in ("test", "train"):

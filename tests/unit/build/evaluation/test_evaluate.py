@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from mqspn.data.posts import AmbiguousMention, GoldEntity, Post
 from mqspn.evaluation.evaluate import evaluate
 from mqspn.evaluation.metrics import PredictedEntity

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from mqspn.evaluation.proposals import proposal_recall
 
 A = (0.0, 0.0, 10.0, 10.0)

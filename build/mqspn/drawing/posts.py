@@ -1,0 +1,239 @@
+"""Posts: a sentence with an image that may show what it names, and a split of them on disk."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from xml.etree import ElementTree
+
+from tqdm import tqdm
+
+from mqspn.drawing.looks import LOOKS
+from mqspn.drawing.scene import Box, DrawnObject, compose_scene
+from mqspn.drawing.sentences import (
+    AMBIGUOUS_CONTEXT,
+    AMBIGUOUS_IMAGE,
+    NO_ENTITY,
+    PLAIN,
+    UNKNOWN_PERSON,
+    Mention,
+    Sentence,
+    write_sentence,
+)
+from mqspn.drawing.templates import TEMPLATES
+from mqspn.drawing.world import ENTITIES, SENSES
+
+_KIND_WEIGHTS = {
+    PLAIN: 0.44,
+    AMBIGUOUS_IMAGE: 0.28,
+    AMBIGUOUS_CONTEXT: 0.17,
+    UNKNOWN_PERSON: 0.05,
+    NO_ENTITY: 0.06,
+}
+_MOST_OBJECTS = 4
+_ENTITY_LOOKS = tuple(entity.look for entity in ENTITIES if entity.look is not None)
+_BYSTANDERS = tuple(look for look in LOOKS if look not in _ENTITY_LOOKS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """One post. `jpeg` is None for a post without image, which then has no objects.
+
+    Boxes are integer pixels of the saved image, x2 and y2 exclusive.
+    """
+
+    id: str
+    sentence: Sentence
+    jpeg: bytes | None
+    size: tuple[int, int]
+    objects: tuple[DrawnObject, ...]
+    tags: tuple[str, ...]
+
+    def boxes_of(self, mention: Mention) -> tuple[Box, ...]:
+        """The boxes of what the mention names; none where it is not in the image."""
+        if mention.entity is None or mention.entity.look is None:
+            return ()
+        return tuple(item.box for item in self.objects if item.look == mention.entity.look)
+
+    def named_looks(self) -> frozenset[str]:
+        """The looks of all that the sentence names, in the image or not."""
+        return _named_looks(self.sentence)
+
+
+def draw_post(*, split: str, seed: int, index: int) -> Post:
+    """The post `index` of a split: the same for the same arguments, whatever else is drawn."""
+    rng = Random(f"{seed}/{split}/{index}")
+    kind = rng.choices(list(_KIND_WEIGHTS), weights=list(_KIND_WEIGHTS.values()))[0]
+    sentence = write_sentence(rng, split=split, kind=kind)
+    tags = set(sentence.tags)
+    objects: tuple[DrawnObject, ...] = ()
+    jpeg, size = None, (0, 0)
+    if kind != AMBIGUOUS_IMAGE and rng.random() < 0.11:
+        tags.add("no_image")
+    else:
+        looks, decoy = _cast(rng, sentence, kind)
+        keys = {m.entity.look for m in sentence.mentions if m.ambiguous and m.entity is not None}
+        scene = compose_scene(rng, looks, key_looks={look for look in keys if look is not None})
+        objects, size = scene.objects, scene.image.size
+        file = io.BytesIO()
+        scene.image.save(file, "JPEG", quality=rng.randint(55, 95))
+        jpeg = file.getvalue()
+        tags |= {"decoy"} if decoy else set()
+    named = _named_looks(sentence)
+    shown = [item.look for item in objects]
+    if any(look in named for look in shown):
+        tags.add("groundable")
+    if any(shown.count(look) > 1 for look in named):
+        tags.add("multi_box")
+    if any(look not in named for look in shown):
+        tags.add("unnamed_object")
+    if any(_look_of(mention) not in shown for mention in sentence.mentions):
+        tags.add("ungroundable")
+    return Post(
+        id=f"{split}_{index:06d}",
+        sentence=sentence,
+        jpeg=jpeg,
+        size=size,
+        objects=objects,
+        tags=tuple(sorted(tags)),
+    )
+
+
+def draw_posts(*, split: str, count: int, seed: int, output: Path, progress: bool = False) -> None:
+    """Writes posts 0 to count - 1 of a split: a drawn data set in the layout of Twitter-GMNER.
+
+    Under `output` appear `txt/<split>.txt`, `xml/<id>.xml` for each post that shows something it
+    names, `images/<id>.jpg` for each post with an image, and `annotations/<split>.jsonl` with all
+    that was drawn. The same arguments give the same bytes. Another split may be in the folder.
+
+    Raises:
+        ValueError: `split`, `count` or `seed` is not one that can be drawn.
+        FileExistsError: the folder has this split already.
+    """
+    if split not in TEMPLATES:
+        raise ValueError(f"split is {split!r}: choose one of {', '.join(TEMPLATES)}")
+    if count < 1:
+        raise ValueError(f"count is {count}: ask for at least 1 post")
+    if count > 1_000_000:
+        raise ValueError(f"count is {count}: ask for at most 1000000 posts")
+    if seed < 0:
+        raise ValueError(f"seed is {seed}: take a whole number from 0")
+    text_path = output / "txt" / f"{split}.txt"
+    if text_path.exists():
+        raise FileExistsError(
+            f"{text_path} exists: choose another output folder, or remove that split first"
+        )
+    for folder in ("txt", "xml", "images", "annotations"):
+        (output / folder).mkdir(parents=True, exist_ok=True)
+    notes, texts = [], []
+    for index in tqdm(range(count), desc=f"drawing {split}", unit="post", disable=not progress):
+        post = draw_post(split=split, seed=seed, index=index)
+        if post.jpeg is not None:
+            (output / "images" / f"{post.id}.jpg").write_bytes(post.jpeg)
+        xml = _xml(post)
+        if xml is not None:
+            (output / "xml" / f"{post.id}.xml").write_bytes(xml)
+        texts.append(_text(post))
+        notes.append(_note(post))
+    _write_text(output / "annotations" / f"{split}.jsonl", notes)
+    _write_text(text_path, texts)  # last: a split without it was not finished
+
+
+def _write_text(path: Path, parts: Iterable[str]) -> None:
+    path.write_bytes("".join(parts).encode("utf-8"))
+
+
+def _look_of(mention: Mention) -> str | None:
+    return None if mention.entity is None else mention.entity.look
+
+
+def _named_looks(sentence: Sentence) -> frozenset[str]:
+    looks = (_look_of(mention) for mention in sentence.mentions)
+    return frozenset(look for look in looks if look is not None)
+
+
+def _cast(rng: Random, sentence: Sentence, kind: str) -> tuple[list[str], bool]:
+    """The looks in the image, one an object, and whether one is another sense of a name."""
+    shown: list[str] = []
+    forbidden = set(_named_looks(sentence))
+    others: list[str] = []
+    for mention in sentence.mentions:
+        look = _look_of(mention)
+        if mention.ambiguous and mention.entity is not None:
+            senses = SENSES[mention.entity.shared_name or ""]
+            others = [sense.look for sense in senses if sense.look and sense.look != look]
+            forbidden |= set(others)
+        if look is None or look in shown:
+            continue
+        sure = mention.ambiguous and kind == AMBIGUOUS_IMAGE
+        if sure or rng.random() < 0.6:
+            shown.append(look)
+    decoy = kind == AMBIGUOUS_CONTEXT and rng.random() < 0.15
+    decoy = decoy and not any(_look_of(m) in shown for m in sentence.mentions if m.ambiguous)
+    copies = [rng.choice(shown)] * rng.choice((1, 1, 2)) if shown and rng.random() < 0.18 else []
+    cast = [*shown, *([rng.choice(others)] if decoy else []), *copies][:_MOST_OBJECTS]
+    for _ in range(rng.choice((0, 1, 1, 2, 2, 3))):
+        if len(cast) < _MOST_OBJECTS:
+            cast.append(_unnamed(rng, forbidden))
+    return cast or [_unnamed(rng, forbidden)], decoy
+
+
+def _unnamed(rng: Random, forbidden: set[str]) -> str:
+    """The look of something the sentence does not speak of, half the time of the named world."""
+    pool = _BYSTANDERS if rng.random() < 0.45 else _ENTITY_LOOKS
+    return rng.choice([look for look in pool if look not in forbidden])
+
+
+def _text(post: Post) -> str:
+    lines = zip(post.sentence.words, post.sentence.labels(), strict=True)
+    return f"IMGID:{post.id}\n" + "".join(f"{word}\t{label}\n" for word, label in lines) + "\n"
+
+
+def _xml(post: Post) -> bytes | None:
+    """Pascal VOC: an object for each box of each name; None where nothing named is shown."""
+    root = ElementTree.Element("annotation")
+    ElementTree.SubElement(root, "filename").text = f"{post.id}.jpg"
+    size = ElementTree.SubElement(root, "size")
+    for key, value in zip(("width", "height", "depth"), (*post.size, 3), strict=True):
+        ElementTree.SubElement(size, key).text = str(value)
+    named = {post.sentence.name_of(m): post.boxes_of(m) for m in post.sentence.mentions}
+    if not any(named.values()):
+        return None
+    for name, boxes in named.items():
+        for box in boxes:
+            item = ElementTree.SubElement(root, "object")
+            ElementTree.SubElement(item, "name").text = name
+            bounds = ElementTree.SubElement(item, "bndbox")
+            for key, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True):
+                ElementTree.SubElement(bounds, key).text = str(value)
+    ElementTree.indent(root, "\t")
+    return f"{ElementTree.tostring(root, encoding='unicode')}\n".encode()
+
+
+def _note(post: Post) -> str:
+    """One line of JSON: tags, every drawn object, and the names that mean several things."""
+    named = post.named_looks()
+    by = "image" if AMBIGUOUS_IMAGE in post.tags else "context"
+    note = {
+        "id": post.id,
+        "tags": post.tags,
+        "objects": [
+            {
+                "look": item.look,
+                "box": item.box,
+                "visible": item.visible,
+                "named": item.look in named,
+            }
+            for item in post.objects
+        ],
+        "ambiguous": [
+            {"start": mention.start, "end": mention.end, "type": mention.type, "by": by}
+            for mention in post.sentence.mentions
+            if mention.ambiguous
+        ],
+    }
+    return json.dumps(note, ensure_ascii=False) + "\n"

@@ -1,0 +1,127 @@
+"""`mqspn serve`: a Triton server in the foreground, until Ctrl-C or SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Literal, NoReturn, cast
+
+import typer
+
+from mqspn.serving.errors import ServerError
+from mqspn.serving.launcher import TritonServer
+from mqspn.serving.ports import format_address
+from mqspn.serving.server_settings import ServerSettings
+
+__all__ = ["default_repository", "serve"]
+
+
+def serve(
+    tritonserver_args: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- TRITONSERVER_ARGS...]", help="More arguments for tritonserver, after --."
+        ),
+    ] = None,
+    repository: Annotated[
+        Path | None,
+        typer.Option(
+            help="Model repository. Default: model_repository/ here, else the source checkout's.",
+            show_default=False,
+        ),
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(help="cpu (ONNX Runtime) or gpu (TensorRT, in NVIDIA's container).")
+    ] = "cpu",
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    grpc_port: Annotated[int, typer.Option(help="Port for gRPC.", min=1, max=65535)] = 8001,
+    http_port: Annotated[int, typer.Option(help="Port for HTTP.", min=1, max=65535)] = 8000,
+    metrics_port: Annotated[
+        int, typer.Option(help="Port for Prometheus metrics.", min=1, max=65535)
+    ] = 8002,
+    log_file: Annotated[
+        Path, typer.Option(help="The server's output goes here; overwritten.")
+    ] = Path("mqspn-serve.log"),
+    tritonserver: Annotated[
+        Path | None,
+        typer.Option(help="The tritonserver to run. Default: the wheel's, else one on PATH."),
+    ] = None,
+    operator_key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="MQSPN_OPERATOR_KEY",
+            help="Opens statistics, configuration, tracing and logging to who sends it as "
+            "operator-key. Default: closed.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Serve a model repository with Triton until Ctrl-C."""
+    if profile not in ("cpu", "gpu"):
+        raise typer.BadParameter(f"{profile!r} is not cpu or gpu", param_hint="--profile")
+    try:
+        settings = ServerSettings(
+            repository=default_repository() if repository is None else repository,
+            profile=cast(Literal["cpu", "gpu"], profile),
+            host=host,
+            grpc_port=grpc_port,
+            http_port=http_port,
+            metrics_port=metrics_port,
+            tritonserver=tritonserver,
+            log_file=log_file,
+            operator_key=operator_key,
+            extra_args=tuple(tritonserver_args or ()),
+        )
+    except ValueError as error:
+        _fail(str(error))
+    signal.signal(signal.SIGTERM, _interrupt)
+    server = TritonServer(settings)
+    typer.echo(f"starting Triton on {settings.repository} ({profile} profile)", err=True)
+    try:
+        server.start()
+        typer.echo(_ready_line(settings))
+        code = server.wait()
+    except ServerError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _stop(server)
+        return
+    server.stop()
+    reason = f":\n{server.failure()}\n" if code else "; "
+    _fail(f"the server ended by itself (exit code {code}){reason}the whole log: {log_file}")
+
+
+def default_repository() -> Path:
+    """`model_repository/` of the current folder, else the one of the source checkout."""
+    here = Path("model_repository")
+    checkout = Path(__file__).resolve().parents[3] / "model_repository"
+    return checkout if not here.is_dir() and checkout.is_dir() else here
+
+
+def _stop(server: TritonServer) -> None:
+    limit_s = server.settings.exit_timeout_s
+    typer.echo("stopping; Ctrl-C again to kill", err=True)
+    try:
+        clean = server.stop()
+    except KeyboardInterrupt:
+        _fail("the server was killed; requests in flight were lost")
+    if not clean:
+        _fail(f"the server did not end well within {limit_s:g} s; see {server.settings.log_file}")
+
+
+def _ready_line(settings: ServerSettings) -> str:
+    addresses = [
+        f"{option[2:].removesuffix('-port')} {format_address(settings.host, port)}"
+        for option, port in settings.ports.items()
+    ]
+    return f"ready: {', '.join(addresses)}, log {settings.log_file}"
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"mqspn serve: {message}", err=True)
+    raise typer.Exit(1)

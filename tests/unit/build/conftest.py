@@ -1,0 +1,44 @@
+"""A tiny MQSPN with random weights: every part there, nothing large."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mqspn.checkpoint import Checkpoint
+from mqspn.network import Mqspn
+from mqspn.settings import Settings, load_settings
+from mqspn.training.tokenizer import train_wordpiece
+
+TINY = {
+    "image_side": 64,
+    "text_encoder.config.hidden_size": 48,
+    "text_encoder.config.num_hidden_layers": 1,
+    "text_encoder.config.intermediate_size": 64,
+    "region_encoder.config.num_hidden_layers": 1,
+    "region_encoder.config.hidden_size": 40,
+    "region_encoder.config.intermediate_size": 64,
+    "region_encoder.config.image_size": 16,
+    "network.crop_side": 16,
+    "network.width": 32,
+    "network.queries": 8,
+    "network.regions": 6,
+    "loss.gold_repeats": 6,
+    "serving.buckets": [16, 32],
+}
+
+TEXTS = [
+    "person location organization miscellaneous is an entity type about",
+    "Jordan meets Taylor Swift in New York # Paris @ fan",
+]
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    return load_settings("demo", TINY)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(settings: Settings) -> Checkpoint:
+    torch.manual_seed(0)
+    tokenizer = train_wordpiece(TEXTS, size=300)
+    return Checkpoint(settings, tokenizer, Mqspn(settings, tokenizer).eval())

@@ -1,0 +1,70 @@
+"""Exported graphs take the specified tensors and agree with PyTorch at shapes not traced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from mqspn.checkpoint import Checkpoint, save_checkpoint
+from mqspn.export import ExportError, build_from_checkpoint, export_graphs
+from mqspn.export.graphs import example_inputs, graph_modules
+from mqspn.export.parity import check_parity
+from mqspn_backend.tensors import MODELS
+
+
+@pytest.fixture(scope="module")
+def graphs(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("graphs")
+    parities = list(export_graphs(checkpoint, folder))
+    assert [p.graph for p in parities] == [
+        "text_encoder",
+        "region_proposer",
+        "region_encoder",
+        "query_decoder",
+    ]
+    assert max(p.largest for p in parities) < 1e-4
+    return folder
+
+
+def test_names_follow_the_specification(graphs: Path) -> None:
+    for path in graphs.glob("*.onnx"):
+        graph = onnx.load(path).graph
+        assert [v.name for v in graph.input] == list(MODELS[path.stem].inputs)
+        assert [v.name for v in graph.output] == list(MODELS[path.stem].outputs)
+
+
+def test_the_parity_check_can_fail(graphs: Path, checkpoint: Checkpoint) -> None:
+    module = graph_modules(checkpoint.model)["text_encoder"]
+    inputs = [example_inputs("text_encoder", checkpoint.settings, 90, 2, 6, seed=3)]
+    path = graphs / "text_encoder.onnx"
+    assert check_parity("text_encoder", module, path, inputs).largest < 1e-4
+    weight = module.encoder.embeddings.word_embeddings.weight
+    before = weight.detach().clone()
+    try:
+        with torch.no_grad():
+            weight.mul_(3.0)
+        assert check_parity("text_encoder", module, path, inputs).largest > 1e-2
+    finally:
+        with torch.no_grad():
+            weight.copy_(before)
+
+
+def test_a_graph_past_its_tolerance_is_refused_and_removed(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match="text_encoder"):
+        list(export_graphs(checkpoint, tmp_path, tolerance=0.0))
+    assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_a_checkpoint_of_any_size_becomes_a_repository(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    save_checkpoint(checkpoint, tmp_path / "tiny")
+    list(build_from_checkpoint(tmp_path / "tiny", tmp_path / "repository", version="v7"))
+    for model in MODELS:
+        assert (tmp_path / "repository" / model / "1" / "model.py").is_file()
+    serving = (tmp_path / "repository" / "preprocess" / "1" / "serving.json").read_text()
+    assert '"model_version": "v7"' in serving
