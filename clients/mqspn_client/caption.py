@@ -90,7 +90,9 @@ def _lines(pieces: Sequence[_Piece], width: int, pen: Pen) -> list[list[_Piece]]
     lines: list[list[_Piece]] = [[]]
     used = 0.0
     for piece in pieces:
-        words = pen.fit(piece.words, width - _piece_width(_Piece("", piece.entity, piece.note), pen))
+        words = pen.fit(
+            piece.words, width - _piece_width(_Piece("", piece.entity, piece.note), pen)
+        )
         if not words and not piece.note:
             continue
         piece = _Piece(words, piece.entity, piece.note)

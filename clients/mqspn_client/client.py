@@ -31,6 +31,8 @@ from mqspn_client.types import ImageSource, Post, Prediction, Regions, ServerMet
 
 __all__ = ["AsyncClient", "Client"]
 
+_RETRY = RetrySettings()
+
 # What a server that is not there (yet, or any more) looks like.
 _NOT_READY = (
     ServerUnreachableError,
@@ -51,7 +53,7 @@ class _ClientBase(Generic[T]):
         url: str = "127.0.0.1:8001",
         *,
         timeout_s: float = 30.0,
-        retry: RetrySettings = RetrySettings(),
+        retry: RetrySettings = _RETRY,
         ensemble: str = "mqspn",
         regions_ensemble: str = "mqspn_regions",
         ssl: SslSettings | None = None,
@@ -215,9 +217,7 @@ class AsyncClient(_ClientBase[AsyncTransport]):
         model = self._model(prepared)
         while True:
             try:
-                answers = await self._transport.infer(
-                    model, prepared.tensors, budget.remaining_s()
-                )
+                answers = await self._transport.infer(model, prepared.tensors, budget.remaining_s())
                 return merge_answers(prepared, answers)
             except PostError as error:
                 return self._failed(prepared, error)

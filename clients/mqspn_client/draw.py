@@ -66,9 +66,7 @@ def _upright(image: ImageSource) -> Image.Image:
         raise PostError("IMAGE_UNREADABLE", f"Pillow cannot read the image: {error}") from error
 
 
-def _draw_boxes(
-    picture: Image.Image, entities: Sequence[Entity], scale: float, pen: Pen
-) -> None:
+def _draw_boxes(picture: Image.Image, entities: Sequence[Entity], scale: float, pen: Pen) -> None:
     """Boxes first, largest first, then the labels, so that no box crosses a label."""
     draw = ImageDraw.Draw(picture)
     grounded = [(entity, _scaled(entity.box, scale)) for entity in entities if entity.box]

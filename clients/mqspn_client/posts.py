@@ -78,7 +78,10 @@ def prepare_posts(posts: Sequence[Post]) -> PreparedPosts:
             f"the request holds {size / 2**30:.1f} GiB, more than gRPC carries (2 GiB); send "
             "fewer or smaller posts at once"
         )
-    tensors: dict[str, NDArray[Any]] = {"TEXT": _bytes_column(texts), "IMAGE": _bytes_column(images)}
+    tensors: dict[str, NDArray[Any]] = {
+        "TEXT": _bytes_column(texts),
+        "IMAGE": _bytes_column(images),
+    }
     if regions:
         tensors["REGIONS"] = _stack_regions(regions)
     return PreparedPosts(len(posts), tensors, tuple(positions), errors)
@@ -122,7 +125,7 @@ def encode_image(image: ImageSource) -> bytes:
             buffer = io.BytesIO()
             upright.save(buffer, "PNG", compress_level=1)
         except (OSError, ValueError) as error:
-            raise PostError("IMAGE_UNREADABLE", f"Pillow cannot encode the image: {error}") from error
+            raise PostError("IMAGE_UNREADABLE", f"Pillow cannot encode it: {error}") from error
         return buffer.getvalue()
     if isinstance(image, str | os.PathLike):
         return _read_file(Path(image))
@@ -177,7 +180,9 @@ def _region_rows(regions: Regions) -> NDArray[np.float32]:
             f"regions must be rows of x1, y1, x2, y2; their shape is {rows.shape}",
         )
     if not rows.any(axis=1).all():
-        raise PostError("REGIONS_INVALID", "a region of four zeros stands for padding; leave it out")
+        raise PostError(
+            "REGIONS_INVALID", "a region of four zeros stands for padding; leave it out"
+        )
     return rows
 
 

@@ -58,12 +58,12 @@ def decode(
     padding, which is never chosen.
 
     A query's type is its most probable class; class 0 drops it. Its span is the pair of allowed
-    start <= allowed end with the largest product of probabilities (ties: the first such end, then
-    the nearest start). Its score, type probability times the mean of its start and end
-    probabilities, must reach ``settings.entity_threshold``. Its region is the most probable one,
-    and the null region where that is below ``settings.region_threshold``. Queries are then taken
-    by falling score (ties: by index), and one whose span shares a token with a taken one is left
-    out. A probability that is not a number counts as 0.
+    start <= allowed end with the largest product of probabilities (ties: the first such end, its
+    most probable start, the nearest of those). Its score, type probability times the mean of its
+    start and end probabilities, must reach ``settings.entity_threshold``. Its region is the most
+    probable one, and the null region where that is below ``settings.region_threshold``. Queries
+    are then taken by falling score (ties: by index), and one whose span shares a token with a
+    taken one is left out. A probability that is not a number counts as 0.
 
     Raises ValueError where shapes disagree.
     """

@@ -130,6 +130,10 @@ def _to_rgb_square(image: Image.Image, side: int) -> Image.Image:
     """Convert any colour mode to RGB and resize with antialiasing to ``side`` x ``side``."""
     if image.mode in _WIDE_GREY_MODES:
         image = _narrow_grey(image)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, tuple) and max(transparent) > 255:
+        # Pillow narrows 16-bit colours to 8 bits, but not the one that stands for transparent.
+        image.info["transparency"] = tuple(value >> 8 for value in transparent)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
         # Resizing RGBA weights colours by their opacity, so that hidden colours do not bleed.
         rgba = _resize(image.convert("RGBA"), side)

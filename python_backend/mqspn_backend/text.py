@@ -173,7 +173,9 @@ class TextTokenizer:
         words = words[first:stop]
         known = len(words)
         if cut and known:
-            unsure = 1 if final else _UNSURE_WORDS
+            unsure = _UNSURE_WORDS
+            if final:  # only a word that reaches the cut is in doubt
+                unsure = int(encoding.offsets[stop - 1][1] == MAX_CHARACTERS)
             known = int(np.searchsorted(words, words[-1] - unsure, side="right"))
         if cut and not final and known < self._capacity:
             return None

@@ -146,15 +146,14 @@ def _warn_of_images(posts: list[Post], resized: list[str], folder: Path, split: 
     absent = [post for post in posts if post.image is None]
     if absent:
         shown = sum(entity.groundable for post in absent for entity in post.entities)
+        lost = f"; {shown} of their entities have gold boxes, which no system can find without it"
         _log.warning(
-            "%s, %s: %d of %d posts have no image in %s and are read as text only; %d of their "
-            "entities have gold boxes, which no system can find without the image",
+            "%s, %s: %d of %d posts have no image in images/ and are read as text only%s",
             folder,
             split,
             len(absent),
             len(posts),
-            folder / "images",
-            shown,
+            lost if shown else "",
         )
     if resized:
         _log.warning(

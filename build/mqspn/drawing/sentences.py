@@ -7,8 +7,9 @@ words, as in Twitter-GMNER) is an entity where it stands for a name of the world
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 from mqspn.drawing.templates import TEMPLATES
@@ -151,23 +152,29 @@ def write_sentence(rng: Random, *, split: str, kind: str) -> Sentence:
 
 def _template(rng: Random, split: str, kind: str) -> str:
     """A template that suits the kind; rare constructions are drawn more often than they stand."""
-    templates = TEMPLATES[split]
-    neutral = [template for template in templates if "{X}" in template]
-    typed = [template for template in templates if "{" in template and "{X}" not in template]
-    if kind == NO_ENTITY:
-        return rng.choice([template for template in templates if "{" not in template])
-    if kind == AMBIGUOUS_IMAGE:
-        return rng.choice(neutral)
-    if kind == AMBIGUOUS_CONTEXT:
-        return rng.choice([template for template in typed if _slots_with_senses(template)])
-    if kind == UNKNOWN_PERSON:
-        return rng.choice([template for template in typed if "{PER" in template])
+    if kind != PLAIN:
+        return rng.choice(_templates(split, kind))
     chance = rng.random()
     if chance < 0.14:
-        return rng.choice([template for template in typed if "} {" in template])
+        return rng.choice(_templates(split, "adjacent"))
     if chance < 0.20:
-        return rng.choice([template for template in (*neutral, *typed) if _repeats(template)])
-    return rng.choice(neutral if chance < 0.45 else typed)
+        return rng.choice(_templates(split, "repeating"))
+    return rng.choice(_templates(split, AMBIGUOUS_IMAGE if chance < 0.45 else "typed"))
+
+
+@cache
+def _templates(split: str, use: str) -> tuple[str, ...]:
+    """The templates of a split that fit a use: a kind of sentence, or a construction."""
+    suits: Callable[[str], bool] = {
+        NO_ENTITY: lambda template: "{" not in template,
+        UNKNOWN_PERSON: lambda template: "{PER" in template and "{X}" not in template,
+        AMBIGUOUS_IMAGE: lambda template: "{X}" in template,
+        AMBIGUOUS_CONTEXT: lambda template: bool(_slots_with_senses(template)),
+        "typed": lambda template: "{" in template and "{X}" not in template,
+        "adjacent": lambda template: "} {" in template,
+        "repeating": _repeats,
+    }[use]
+    return tuple(template for template in TEMPLATES[split] if suits(template))
 
 
 def _slots(template: str) -> list[str]:
@@ -188,7 +195,7 @@ def _roles(slot: str) -> frozenset[str]:
 
 def _slots_with_senses(template: str) -> list[str]:
     """The slots that a name of several meanings may fill: typed, and not beside another slot."""
-    if "} {" in template:
+    if "} {" in template or "{X}" in template:
         return []
     roles = {entity.role for senses in SENSES.values() for entity in senses}
     return [slot for slot in dict.fromkeys(_slots(template)) if _roles(slot) & roles]
@@ -221,10 +228,16 @@ def _fillings(rng: Random, template: str, split: str, kind: str) -> dict[str, _F
         )
     for slot in slots:
         if slot not in fillings:
-            entity = rng.choice([e for e in ENTITIES if e.role in _roles(slot) and e not in taken])
+            able = [e for e in ENTITIES if e.role in _roles(slot) and e not in taken]
+            entity = rng.choices(able, weights=[_plain_weight(e) for e in able])[0]
             taken.add(entity)
             fillings[slot] = _filling(rng, entity, None)
     return fillings
+
+
+def _plain_weight(entity: Entity) -> int:
+    """Entities that share no name are named twice as often here: they appear nowhere else."""
+    return 2 if entity.shared_name is None and entity.look is not None else 1
 
 
 def _filling(rng: Random, entity: Entity, shared_name: str | None) -> _Filling:

@@ -29,8 +29,8 @@ def evaluate(
     - ``groundable``, ``ungroundable``: the entities with and without gold boxes, against the
       answers with and without a box: ``eeg``, ``gmner``, and ``mner_recall`` (of these entities,
       whatever the box of the answer);
-    - ``slices``: for each tag, the posts that carry it: ``posts``, ``entities`` and the F1 of
-      ``mner``, ``eeg``, ``gmner``;
+    - ``slices``: for each tag, the posts that carry it: ``posts``, ``entities`` (gold),
+      ``predicted`` (answers) and the F1 of ``mner``, ``eeg``, ``gmner``;
     - ``ambiguous``: on mentions that only the image settles, ``with_image`` and ``without_image``
       (the same posts predicted again without their images, null where
       ``ambiguous_without_image`` is off): ``type_accuracy`` (a mention that was not found is
@@ -114,6 +114,7 @@ def _slices(posts: Sequence[Post], answers: _Answers) -> dict[str, Any]:
         result[tag] = {
             "posts": len(chosen),
             "entities": scores.mner.gold,
+            "predicted": scores.mner.predicted,
             "mner": scores.mner.f1,
             "eeg": scores.eeg.f1,
             "gmner": scores.gmner.f1,

@@ -53,9 +53,9 @@ _FIRST_QUEUE_SIZE = 256
 #: How long a batch waits for company. 0: a batch forms from what queued while the model was busy.
 _QUEUE_DELAY_MICROSECONDS = {"gpu": 500, "cpu": 0}
 #: Decoding images is the CPU work that holds back a GPU: several processes of it.
-_INSTANCES = {"gpu": {"preprocess": 4, "postprocess": 2}, "cpu": {"preprocess": 1}}
-#: ONNX Runtime's threads per engine on the CPU.
-_CPU_ENGINE_THREADS = 2
+_INSTANCES: dict[str, dict[str, int]] = {"gpu": {"preprocess": 4, "postprocess": 2}, "cpu": {}}
+#: Threads of one instance: ONNX Runtime's in an engine, images decoded at once in preprocess.
+_THREADS = {"gpu": {"preprocess": 4}, "cpu": dict.fromkeys(("preprocess", *ENGINES), 2)}
 
 _PROTOBUF_TYPES = {
     "BYTES": pb.TYPE_STRING,
@@ -131,8 +131,8 @@ def model_configuration(name: str, shapes: Shapes, profile: str) -> Any:
         config.default_model_filename = "model.plan"
     else:
         config.backend = "python"
-        if name in ENGINES:
-            config.parameters["threads"].string_value = str(_CPU_ENGINE_THREADS)
+    if name in _THREADS[profile]:
+        config.parameters["threads"].string_value = str(_THREADS[profile][name])
     config.instance_group.add(
         count=_INSTANCES[profile].get(name, 1),
         kind=pb.ModelInstanceGroup.KIND_GPU if on_gpu else pb.ModelInstanceGroup.KIND_CPU,

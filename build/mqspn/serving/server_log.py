@@ -14,7 +14,7 @@ _OTHER = re.compile(
 )
 _PLACE = re.compile(r"\\n\s*At:\\n\s*(.*?)(?:\\n|$)")
 #: Said on every machine without a GPU.
-_HARMLESS = ("CudaDriverHelper has not been initialized",)
+_HARMLESS = ("CudaDriverHelper has not been initialized", "unable to create stream")
 #: Said again, with the model's name, by the line that follows.
 _REPEATED = ("ERROR: Failed to create instance",)
 

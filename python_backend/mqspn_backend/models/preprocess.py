@@ -42,7 +42,7 @@ class TritonPythonModel:
         self.tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", self.settings.buckets)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="image")
         family = pb_utils.MetricFamily(
-            name="mqspn_post_errors",
+            name="mqspn_post_errors_total",
             description="Posts that could not be read, by error code",
             kind=pb_utils.MetricFamily.COUNTER,
         )

@@ -273,6 +273,13 @@ def test_a_missing_image_is_counted_and_reported_once(data, caplog):
     assert "1 of their entities have gold boxes" in record.getMessage()
 
 
+def test_gold_boxes_are_mentioned_only_where_there_are_any(data, caplog):
+    data.posts(a="Ted/B-PER")
+    data.read()
+    (record,) = caplog.records
+    assert record.getMessage().endswith("are read as text only")
+
+
 def test_nothing_is_reported_of_a_sound_data_set(data, caplog):
     data.posts(a="Ted/B-PER")
     data.xml("a", ("Ted", "1 2 3 4"))

@@ -96,11 +96,12 @@ def test_slices_by_tag():
         "night": {
             "posts": 2,
             "entities": 2,
+            "predicted": 1,
             "mner": pytest.approx(2 / 3),
             "eeg": pytest.approx(2 / 3),
             "gmner": pytest.approx(2 / 3),
         },
-        "x": {"posts": 1, "entities": 1, "mner": 1.0, "eeg": 1.0, "gmner": 1.0},
+        "x": {"posts": 1, "entities": 1, "predicted": 1, "mner": 1.0, "eeg": 1.0, "gmner": 1.0},
     }
 
 
