@@ -83,10 +83,10 @@ def unused_port() -> int:
 
 
 def test_a_post_without_image(client, server):
-    prediction = client.predict("so Jordan flies, Żubr too")
+    prediction = client.predict("so Jordan 😀 flies, Zubr too")
     assert [(e.text, e.start, e.end, e.box) for e in prediction.entities] == [
         ("Jordan", 3, 9, None),
-        ("Żubr", 17, 21, None),
+        ("Zubr", 19, 23, None),
     ]
     assert server.requests[0]["model"] == "mqspn"
 

@@ -1,0 +1,179 @@
+"""The commands as a user runs them: programs with exit codes, against a real gRPC server."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+
+def mqspn(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "mqspn_client.command", *map(str, arguments)],
+        capture_output=True,
+        env={**os.environ, "COLUMNS": "100", "NO_COLOR": "1"},
+        timeout=60,
+        **options,
+    )
+
+
+@pytest.fixture
+def image(tmp_path, png):
+    path = tmp_path / "a.png"
+    path.write_bytes(png)
+    return path
+
+
+def test_predict_prints_a_table(server, image):
+    done = mqspn("predict", "--url", server.url, "--text", "so Jordan [red]", "--image", image)
+    out = done.stdout.decode()
+    assert done.returncode == 0
+    row = next(line for line in out.splitlines() if "Jordan" in line)
+    assert [cell.strip() for cell in row.strip("│ ").split("│")] == [
+        "Jordan",
+        "3-9",
+        "PER",
+        "0.90",
+        "0, 0, 40, 30",
+    ]
+
+
+def test_predict_says_where_there_is_no_box(server, image):
+    regions = ["--regions", "0,0,0,1"]
+    done = mqspn("predict", "--url", server.url, "--text", "Jordan")
+    assert "no image" in done.stdout.decode()
+    done = mqspn("predict", "--url", server.url, "--text", "jordan", "--image", image, *regions)
+    assert "no entities" in done.stdout.decode()
+
+
+def test_predict_prints_json(server, image):
+    done = mqspn(
+        "predict", "--url", server.url, "--text", "Jordan", "--image", image, "--json",
+        "--regions", "1,2,3,4; 5,6,7.5,8",
+    )  # fmt: skip
+    answer = json.loads(done.stdout)
+    assert answer["entities"][0]["box"] == [1, 2, 3, 4]
+    assert server.requests[0]["REGIONS"][0].tolist() == [[1, 2, 3, 4], [5, 6, 7.5, 8]]
+
+
+def test_predict_draws(server, image, tmp_path):
+    target = tmp_path / "drawn.png"
+    done = mqspn(
+        "predict", "--url", server.url, "--text", "Jordan", "--image", image, "--draw", target
+    )
+    assert done.returncode == 0
+    with Image.open(target) as drawn:
+        assert drawn.width == 640
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--url", "127.0.0.1:1"], 1, "cannot reach 127.0.0.1:1"),
+        (["--url", "http://127.0.0.1:1"], 1, "host:port"),
+        (["--image", "missing.png"], 1, "IMAGE_UNREADABLE: cannot read image file missing.png"),
+        (["--draw", "no/such/folder/a.png"], 1, "cannot write no/such/folder/a.png"),
+        (["--draw", "a.unknown"], 1, "cannot write a.unknown"),
+        (["--regions", "1,2,3"], 2, "--regions must be"),
+        (["--regions", "1,2,3,x"], 2, "--regions must be"),
+        (["--timeout", "0"], 2, "--timeout"),
+        (["--root-certificates", "missing.pem"], 1, "cannot read missing.pem"),
+        (["--nonsense"], 2, "No such option"),
+    ],
+)
+def test_a_failure_is_one_plain_line_and_a_code(server, tmp_path, arguments, code, message):
+    done = mqspn("predict", "--url", server.url, "--text", "Jordan", *arguments, cwd=tmp_path)
+    err = done.stderr.decode()
+    assert done.returncode == code
+    assert message in err
+    assert "Traceback" not in err
+    assert done.stdout == b""
+    if arguments != ["--nonsense"]:
+        assert err.count("\n") == 1
+
+
+def batch_lines(count, bad=()):
+    rows = [{"id": i} if i in bad else {"id": i, "text": f"N{i}"} for i in range(count)]
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+@pytest.mark.parametrize(("bad", "code"), [((), 0), ((1, 4), 3)])
+def test_batch_ends_with_its_counts_and_a_code(server, tmp_path, bad, code):
+    (tmp_path / "in.jsonl").write_bytes(batch_lines(6, bad))
+    done = mqspn("batch", "in.jsonl", "out.jsonl", "--url", server.url, cwd=tmp_path)
+    assert done.returncode == code
+    last = done.stderr.decode().strip().splitlines()[-1]
+    assert last == f"6 rows: {6 - len(bad)} answered, {len(bad)} with errors"
+    assert "6/6" in done.stderr.decode()
+    assert len((tmp_path / "out.jsonl").read_bytes().splitlines()) == 6
+
+
+def test_batch_reads_stdin_and_writes_stdout(server):
+    done = mqspn("batch", "-", "-", "--quiet", "--url", server.url, input=batch_lines(5))
+    assert done.returncode == 0
+    assert [json.loads(line)["id"] for line in done.stdout.splitlines()] == [0, 1, 2, 3, 4]
+    assert done.stderr.decode() == "5 rows: 5 answered, 0 with errors\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["missing.jsonl", "out.jsonl"], 2, "cannot read input missing.jsonl"),
+        (["in.jsonl", "in.jsonl"], 2, "same file"),
+        (["in.jsonl", "-", "--resume"], 2, "--resume needs files"),
+        (["in.jsonl", "out.jsonl", "--timeout", "-1"], 2, "--timeout"),
+        (["in.jsonl", "out.jsonl", "--url", "127.0.0.1:1"], 1, "cannot reach 127.0.0.1:1"),
+    ],
+)
+def test_batch_that_cannot_start(server, tmp_path, arguments, code, message):
+    (tmp_path / "in.jsonl").write_bytes(batch_lines(2))
+    done = mqspn("batch", "--url", server.url, *arguments, cwd=tmp_path)
+    assert done.returncode == code
+    assert message in done.stderr.decode()
+    assert done.stderr.decode().count("\n") == 1
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_batch_interrupted_keeps_its_part_and_is_resumed(server, tmp_path):
+    (tmp_path / "in.jsonl").write_bytes(batch_lines(400))
+    server.delay_s = 0.05
+    command = [sys.executable, "-m", "mqspn_client.command", "batch", "in.jsonl", "out.jsonl"]
+    job = subprocess.Popen(
+        [*command, "--url", server.url, "--quiet"], cwd=tmp_path, stderr=subprocess.PIPE
+    )
+    part = tmp_path / "out.jsonl.part"
+    until = time.monotonic() + 20
+    while not (part.exists() and part.stat().st_size > 2000) and time.monotonic() < until:
+        time.sleep(0.05)
+    job.send_signal(signal.SIGINT)
+    _, err = job.communicate(timeout=20)
+    assert job.returncode == 130
+    assert b"interrupted; out.jsonl.part keeps" in err
+    server.delay_s = 0
+    done = mqspn("batch", "in.jsonl", "out.jsonl", "--resume", "--url", server.url, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "done before" in done.stderr.decode()
+    rows = (tmp_path / "out.jsonl").read_bytes().splitlines()
+    assert [json.loads(row)["id"] for row in rows] == list(range(400))
+
+
+def test_a_reader_that_leaves_ends_the_job_quietly(server):
+    """``mqspn batch - - | head``."""
+    command = [sys.executable, "-m", "mqspn_client.command", "batch", "-", "-", "--quiet"]
+    job = subprocess.Popen(
+        [*command, "--url", server.url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    job.stdout.close()
+    job.stdin.write(batch_lines(3000))
+    job.stdin.close()
+    err = io.TextIOWrapper(job.stderr).read()
+    assert job.wait(20) == 1
+    assert "Traceback" not in err
