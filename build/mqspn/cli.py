@@ -1,4 +1,4 @@
-"""The `mqspn` command. Each subcommand imports what it needs, so that a small install starts fast."""
+"""The `mqspn` command. Each subcommand imports what it needs: a small install starts fast."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ app.add_typer(data_app, name="data")
 
 #: Which extra brings a missing package.
 _EXTRAS = {
-    **dict.fromkeys(("torch", "transformers", "safetensors", "scipy", "onnx", "yaml", "dacite"), "build"),
+    **dict.fromkeys(
+        ("torch", "transformers", "safetensors", "scipy", "onnx", "yaml", "dacite"), "build"
+    ),
     **dict.fromkeys(("onnxruntime", "tokenizers", "pytriton"), "server"),
     "locust": "loadtest",
 }
@@ -88,7 +90,9 @@ def evaluate(
     url: Annotated[
         str | None, typer.Option(help="Evaluate the served ensemble at HOST:PORT (gRPC).")
     ] = None,
-    settings: Annotated[str, typer.Option(help="With --url: settings that name the types.")] = "base",
+    settings: Annotated[
+        str, typer.Option(help="With --url: settings that name the types.")
+    ] = "base",
 ) -> None:
     """Score a checkpoint, or a server, on annotated posts; prints one JSON object."""
     import numpy as np

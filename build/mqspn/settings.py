@@ -152,7 +152,7 @@ class Settings:
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()
     training: TrainingSettings = TrainingSettings()
-    decoding: DecodingSettings = DecodingSettings()
+    decoding: DecodingSettings = field(default_factory=DecodingSettings)
     serving: ServingLimits = ServingLimits()
 
     def __post_init__(self) -> None:

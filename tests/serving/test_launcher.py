@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +58,26 @@ def processes(mark: str) -> list[int]:
     return [pid for pid in found if pid != os.getpid()]
 
 
-def traces(marks: list[str]) -> list[str]:
-    """What is left of servers: processes, shared memory and folders that carry ``marks``."""
-    found = []
-    for mark in marks:
-        found += [f"process {pid}" for pid in processes(mark)]
-        found += [str(p) for p in Path("/dev/shm").glob(f"{mark}*")]
-        found += [mark] if mark.startswith("/") and Path(mark).exists() else []
-    return found
+@dataclass(frozen=True)
+class Marks:
+    """What one server's processes, shared memory and folder are known by."""
+
+    shm_prefix: str
+    folder: str
+
+    def processes(self) -> list[int]:
+        return processes(self.shm_prefix)
+
+    def shared_memory(self) -> list[str]:
+        return [str(p) for p in Path("/dev/shm").glob(f"{self.shm_prefix}*")]
+
+    def left(self) -> list[str]:
+        folder = [self.folder] if Path(self.folder).exists() else []
+        return [*(f"process {pid}" for pid in self.processes()), *self.shared_memory(), *folder]
 
 
-def marks_of(server: TritonServer) -> list[str]:
-    return [server._shm_prefix, str(server._folder)]
+def marks_of(server: TritonServer) -> Marks:
+    return Marks(server._shm_prefix, str(server._folder))
 
 
 def test_a_server_answers_and_leaves_nothing_behind(
@@ -84,9 +92,10 @@ def test_a_server_answers_and_leaves_nothing_behind(
         assert server.running
         marks = marks_of(server)
         # The server, its supervisor and the model's process: the marks would be found.
-        assert len({t for t in traces(marks) if t.startswith("process")}) >= 3
-        assert any(t.startswith("/dev/shm/") for t in traces(marks))
-    assert traces(marks) == []
+        assert len(marks.processes()) >= 3
+        assert marks.shared_memory()
+        assert marks.folder in marks.left()
+    assert marks.left() == []
     assert not server.running
     assert not any(is_listening("127.0.0.1", p) for p in server.settings.ports.values())
     assert sorted(str(p) for p in echo_repository.rglob("*")) == before
@@ -131,7 +140,7 @@ def test_a_server_that_does_not_end_is_killed(echo_repository: Path, settings: S
     started = time.monotonic()
     assert not server.stop()
     assert time.monotonic() - started < 8
-    assert traces(marks) == []
+    assert marks.left() == []
     caller.join()
 
 
@@ -147,7 +156,7 @@ def test_kill_does_not_wait(echo_repository: Path, settings: Settings) -> None:
     started = time.monotonic()
     server.kill()
     assert time.monotonic() - started < 1.5
-    assert traces(marks) == []
+    assert marks.left() == []
 
 
 START = """
@@ -172,13 +181,14 @@ def test_the_server_ends_when_the_process_that_started_it_is_killed(
         stdout=subprocess.PIPE,
         text=True,
     ) as parent:
-        assert parent.stdout is not None
-        marks = parent.stdout.readline().split()
-        assert echo(f"127.0.0.1:{ports[0]}", [0, 3]) == [0, 3]
-        assert len(marks) == 2
-        assert traces(marks)
-        parent.kill()
-    assert eventually(lambda: traces(marks) == []), traces(marks)
+        try:
+            assert parent.stdout is not None
+            marks = Marks(*parent.stdout.readline().split())
+            assert echo(f"127.0.0.1:{ports[0]}", [0, 3]) == [0, 3]
+            assert marks.processes()
+        finally:
+            parent.kill()
+    assert eventually(lambda: marks.left() == []), marks.left()
 
 
 def test_the_server_ends_when_its_supervisor_is_killed(
@@ -189,9 +199,9 @@ def test_the_server_ends_when_its_supervisor_is_killed(
     marks = marks_of(server)
     assert server._process is not None
     os.kill(server._process.pid, signal.SIGKILL)
-    assert eventually(lambda: not processes(server._shm_prefix)), processes(server._shm_prefix)
+    assert eventually(lambda: not marks.processes()), marks.processes()
     assert not server.stop()
-    assert eventually(lambda: traces(marks) == []), traces(marks)
+    assert eventually(lambda: marks.left() == []), marks.left()
 
 
 def test_a_server_that_dies_is_noticed(echo_repository: Path, settings: Settings) -> None:
@@ -203,7 +213,7 @@ def test_a_server_that_dies_is_noticed(echo_repository: Path, settings: Settings
         if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(executable.encode()):
             os.kill(pid, signal.SIGKILL)
     assert server.wait(timeout_s=10) == 128 + signal.SIGKILL
-    assert traces(marks) == []
+    assert marks.left() == []
 
 
 @pytest.mark.parametrize("option", ["--grpc-port", "--http-port", "--metrics-port"])
@@ -237,7 +247,7 @@ def test_a_broken_model_gives_its_own_reason(
     assert f"{model}(1)" in message
     assert str(tmp_path / "server.log") in message
     assert "Cuda" not in message
-    assert traces(marks_of(server)) == []
+    assert marks_of(server).left() == []
 
 
 def test_an_argument_tritonserver_does_not_know_is_named(
@@ -256,7 +266,7 @@ def test_a_server_that_is_not_ready_in_time_is_stopped(
     server = TritonServer(settings(echo_repository, ready_timeout_s=1.0, exit_timeout_s=1.0))
     with pytest.raises(ServerStartError, match="not ready after 1 s"):
         server.start()
-    assert traces(marks_of(server)) == []
+    assert marks_of(server).left() == []
 
 
 def test_operator_calls_need_the_key(echo_repository: Path, settings: Settings) -> None:

@@ -9,6 +9,7 @@ import torch
 from mqspn_backend.decoding import decode
 from mqspn_backend.entities import post_entities
 from mqspn_backend.text import TextTokenizer
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mqspn.checkpoint import Checkpoint
@@ -30,7 +31,7 @@ class CheckpointPredictor:
         self.checkpoint = checkpoint
         self.batch_size = batch_size
         self.progress = progress
-        self.proposals: dict[str, np.ndarray] = {}
+        self.proposals: dict[str, NDArray[np.float32]] = {}
 
     def predict(self, posts: Sequence[Post]) -> list[list[PredictedEntity]]:
         """Entities of each post, in the posts' order."""
@@ -67,7 +68,7 @@ def predict_with_states(
     """Entities of ``posts`` whose region states are already computed."""
     settings, model = checkpoint.settings, checkpoint.model.eval()
     text = TextTokenizer(checkpoint.tokenizer, settings.serving.buckets)
-    types = [t.name for t in settings.types]
+    names = [t.name for t in settings.types]
     answers: list[list[PredictedEntity]] = []
     for first in tqdm(
         range(0, len(posts), batch_size), desc="posts", unit="batch", disable=not progress
@@ -83,8 +84,12 @@ def predict_with_states(
             torch.from_numpy(boxes),
             torch.from_numpy(scores),
         )[-1]
+        types, starts, ends, chosen = (p.numpy() for p in prediction.probabilities())
         decoded = decode(
-            *(p.numpy() for p in prediction.probabilities()),
+            types,
+            starts,
+            ends,
+            chosen,
             tokens.word_starts,
             tokens.word_ends,
             boxes,
@@ -93,7 +98,7 @@ def predict_with_states(
         )
         for i, post in enumerate(chunk):
             size = (int(regions.sizes[first + i, 0]), int(regions.sizes[first + i, 1]))
-            found = post_entities(decoded[i], post.text, tokens.offsets[i], size, types)
+            found = post_entities(decoded[i], post.text, tokens.offsets[i], size, names)
             answers.append(
                 [
                     PredictedEntity(

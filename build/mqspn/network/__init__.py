@@ -1,4 +1,4 @@
-"""MQSPN in PyTorch. Axis letters: B posts, L tokens, Q queries, T types, K regions, R = K + 1, D."""
+"""MQSPN in PyTorch; B posts, L tokens, Q queries, T types, K regions, R = K + 1, D width."""
 
 from mqspn.network.model import Mqspn
 from mqspn.network.query_decoder import QueryDecoder, SetPrediction

@@ -12,7 +12,7 @@ MASKED = -1e4
 
 
 class MultiHeadAttention(nn.Module):
-    """Scaled dot-product attention over heads, with residual and LayerNorm (Vaswani et al., 2017)."""
+    """Scaled dot-product attention (Vaswani et al., 2017), with residual and LayerNorm."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()

@@ -48,6 +48,9 @@ def crop_regions(images: Tensor, boxes: Tensor, side: int, supersampling: int) -
 class RegionEncoder(nn.Module):
     """One state a region: what it looks like (`visual_states`) and where it is (`place`)."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         settings: EncoderSettings,
@@ -95,8 +98,8 @@ class RegionEncoder(nn.Module):
 
 def _resize_positions(vision: CLIPVisionModel, side: int) -> None:
     """Resample pretrained position embeddings to the crop's patch grid, once, at load."""
-    embeddings = vision.vision_model.embeddings if hasattr(vision, "vision_model") else (
-        vision.embeddings
+    embeddings = (
+        vision.vision_model.embeddings if hasattr(vision, "vision_model") else (vision.embeddings)
     )
     patch = vision.config.patch_size
     if side % patch:
@@ -109,7 +112,7 @@ def _resize_positions(vision: CLIPVisionModel, side: int) -> None:
     grid = old[1:].reshape(1, n, n, -1).permute(0, 3, 1, 2)
     grid = F.interpolate(grid, size=(m, m), mode="bicubic", align_corners=False)
     new = torch.cat([old[:1], grid.permute(0, 2, 3, 1).reshape(m * m, -1)])
-    embeddings.position_embedding = nn.Embedding.from_pretrained(new, freeze=False)
+    embeddings.position_embedding = nn.Embedding(m * m + 1, old.shape[1], _weight=new)
     embeddings.num_patches, embeddings.num_positions = m * m, m * m + 1
     embeddings.image_size = side
     embeddings.register_buffer("position_ids", torch.arange(m * m + 1)[None], persistent=False)

@@ -21,6 +21,9 @@ _SOFTMAX_DETECTORS = frozenset({"detr", "table-transformer", "yolos"})
 class RegionProposer(nn.Module):
     """The K best-scored boxes of an image; the score of a box is its best class score."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self, settings: EncoderSettings, *, regions: int, saved: Path | None = None
     ) -> None:
@@ -41,7 +44,7 @@ class RegionProposer(nn.Module):
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """uint8 (B, 3, S, S) to the detector's float input."""
-        return (pixels.float() / 255.0 - self.mean) / self.std  # type: ignore[no-any-return]
+        return (pixels.float() / 255.0 - self.mean) / self.std
 
     def forward(self, pixels: Tensor, image_size: Tensor) -> tuple[Tensor, Tensor]:
         """Propose regions.
@@ -57,7 +60,7 @@ class RegionProposer(nn.Module):
             class_scores = torch.sigmoid(output.logits)
         scores, chosen = torch.topk(class_scores.max(dim=-1).values, self.regions, dim=1)
         index = chosen.unsqueeze(-1).expand(-1, -1, 4)
-        centre, size = torch.gather(output.pred_boxes, 1, index).split(2, dim=-1)
+        centre, size = torch.gather(output.pred_boxes, 1, index).tensor_split(2, dim=-1)
         boxes = torch.cat([centre - size / 2, centre + size / 2], dim=-1).clamp(0.0, 1.0)
         area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
         real = (image_size[:, :1] > 0) & (area > 0)  # (B, K)

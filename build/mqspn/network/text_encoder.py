@@ -21,6 +21,9 @@ class TextEncoder(nn.Module):
     ``mask_token_id`` the [MASK] each holds once.
     """
 
+    prompt_ids: Tensor
+    prompt_mask: Tensor
+
     def __init__(
         self,
         settings: EncoderSettings,
@@ -51,5 +54,5 @@ class TextEncoder(nn.Module):
     def type_states(self) -> Tensor:
         """The state at [MASK] of each type's prompt, (T, D)."""
         states = self(self.prompt_ids, self.prompt_mask)  # (T, P, D)
-        at_mask = (self.prompt_ids == self.mask_token_id).to(states.dtype)  # (T, P)
+        at_mask = torch.eq(self.prompt_ids, self.mask_token_id).to(states.dtype)  # (T, P)
         return torch.einsum("tp,tpd->td", at_mask, states)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from mqspn_backend.boxes import iou_matrix
 from mqspn_backend.text import TextTokenizer
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mqspn.data.posts import Post
@@ -35,7 +36,7 @@ class Target:
 class Example:
     """One post's tokens (L,), the row of its region states, and its targets."""
 
-    input_ids: np.ndarray
+    input_ids: NDArray[np.int32]
     row: int
     target: Target
 
@@ -104,7 +105,7 @@ def _right_regions(
     regions: RegionStates,
     row: int,
     threshold: float,
-) -> np.ndarray:
+) -> NDArray[np.float32]:
     """(R,) float32: 1 at every right region, or at the null region where there is none."""
     right = np.zeros(regions.boxes.shape[1] + 1, np.float32)
     width, height = regions.sizes[row]

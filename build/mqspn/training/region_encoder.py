@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -21,7 +22,7 @@ from mqspn.training.stage import Stage
 __all__ = ["region_encoder_stage"]
 
 _Batch = tuple[Tensor, Tensor, Tensor]
-_CROPS = 5  # crops an image gives: its objects, the rest background
+_CROPS = 4  # crops an image gives: its objects, the rest background
 
 
 class _LookClassifier(nn.Module):
@@ -46,7 +47,9 @@ def region_encoder_stage(
             "training.region_encoder needs annotations/<split>.jsonl with the objects' looks; "
             "without them set training.region_encoder.epochs to 0 and use a pretrained encoder"
         )
-    looks = {look: i + 1 for i, look in enumerate(sorted({o.look for p in posts for o in p.objects}))}
+    looks = {
+        look: i + 1 for i, look in enumerate(sorted({o.look for p in posts for o in p.objects}))
+    }
     classifier = _LookClassifier(encoder, len(looks) + 1)
     stage = settings.training.region_encoder
     images = max(1, stage.batch_size // _CROPS)
@@ -115,7 +118,9 @@ def region_encoder_stage(
     )
 
 
-def _background(taken: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, bool]:
+def _background(
+    taken: NDArray[np.float32], random: np.random.Generator
+) -> tuple[NDArray[np.float32], bool]:
     """A random box, and whether less than a fifth of it is covered by an object."""
     extent = random.uniform(0.15, 0.5, 2)
     corner = random.uniform(0, 1 - extent)

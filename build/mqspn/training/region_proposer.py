@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mqspn.data.posts import Post
@@ -68,7 +69,7 @@ def region_proposer_stage(
     )
 
 
-def _boxes(post: Post) -> np.ndarray:
+def _boxes(post: Post) -> NDArray[np.float32]:
     """(N, 4) float32 pixels x1, y1, x2, y2."""
     boxes = [o.box for o in post.objects] or [b for e in post.entities for b in e.boxes]
     return np.array(sorted(set(boxes)), np.float32).reshape(-1, 4)

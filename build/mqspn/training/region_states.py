@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mqspn_backend.image import read_image
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mqspn.data.posts import Post
@@ -28,15 +29,15 @@ class RegionStates:
     in pixels of the upright image, 0 where there is none.
     """
 
-    boxes: np.ndarray
-    scores: np.ndarray
-    visual_states: np.ndarray
-    sizes: np.ndarray
+    boxes: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    visual_states: NDArray[np.float32]
+    sizes: NDArray[np.int32]
 
-    def proposals(self, row: int) -> np.ndarray:
+    def proposals(self, row: int) -> NDArray[np.float32]:
         """The real regions of post ``row``, (n, 4) in pixels of the upright image, best first."""
-        pixels: np.ndarray = self.boxes[row] * np.tile(self.sizes[row], 2)
-        return pixels[self.scores[row] > 0]
+        real = self.boxes[row][self.scores[row] > 0]
+        return (real * np.tile(self.sizes[row], 2)).astype(np.float32)
 
     def save(self, path: Path) -> None:
         """Write to ``path``, complete or not at all."""
@@ -56,11 +57,13 @@ class RegionStates:
             return cls(**{name: arrays[name] for name in arrays.files})
 
 
-def read_pixels(posts: Sequence[Post], settings: Settings) -> tuple[np.ndarray, np.ndarray]:
+def read_pixels(
+    posts: Sequence[Post], settings: Settings
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """PIXELS (B, 3, S, S) uint8 and IMAGE_SIZE (B, 2) int32 of posts, as serving reads them."""
     limits = settings.serving
 
-    def read(post: Post) -> tuple[np.ndarray, tuple[int, int]]:
+    def read(post: Post) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         data = post.image.read_bytes() if post.image is not None else b""
         return read_image(
             data,

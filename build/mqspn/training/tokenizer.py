@@ -26,7 +26,7 @@ def build_tokenizer(settings: Settings, texts: Iterable[str]) -> Tokenizer:
     tokenizer = AutoTokenizer.from_pretrained(pretrained, use_fast=True)
     if not tokenizer.is_fast:
         raise ValueError(f"text encoder {pretrained!r} has no fast tokenizer (tokenizer.json)")
-    backend = tokenizer.backend_tokenizer
+    backend: Tokenizer = tokenizer.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
     return backend

@@ -75,9 +75,7 @@ def train(
         split: _region_states(checkpoint, posts, run / f"regions_{split}.npz", progress)
         for split, posts in splits.items()
     }
-    stage, lost = network_stage(
-        checkpoint, train_posts, states["train"], dev_posts, states["dev"]
-    )
+    stage, lost = network_stage(checkpoint, train_posts, states["train"], dev_posts, states["dev"])
     if lost:
         log.warning("%d training entities are no whole words of the tokenizer: left out", lost)
     reports.append(stage.run(run, progress=progress))
@@ -116,9 +114,7 @@ def _region_states(
         states = RegionStates.load(path)
         if len(states.boxes) == len(posts):
             return states
-    states = compute_region_states(
-        checkpoint.model, checkpoint.settings, posts, progress=progress
-    )
+    states = compute_region_states(checkpoint.model, checkpoint.settings, posts, progress=progress)
     states.save(path)
     return states
 

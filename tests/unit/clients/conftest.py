@@ -7,7 +7,7 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kserve_server import KServeServer  # noqa: E402
+from kserve_server import KServeServer
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ ENGINES = ("text_encoder", "region_proposer", "region_encoder", "query_decoder")
 STEPS = ("preprocess", *ENGINES, "postprocess")
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """Raised by a behaviour: the gRPC status and message to answer with."""
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
@@ -68,7 +68,7 @@ def toy_answer(text: bytes, image: bytes, regions: np.ndarray | None) -> dict:
 
 class KServeServer(service_pb2_grpc.GRPCInferenceServiceServicer):
     """``behaviours`` are called one a request, in turn, before the toy answers; each may raise
-    `Refusal`, sleep, or return the raw ENTITIES to send. ``requests`` are what came in.
+    `RefusalError`, sleep, or return the raw ENTITIES to send. ``requests`` are what came in.
     """
 
     def __init__(self, port: int = 0, credentials=None, workers: int = 16, delay_s: float = 0.0):
@@ -145,7 +145,7 @@ class KServeServer(service_pb2_grpc.GRPCInferenceServiceServicer):
         if behaviour is not None:
             try:
                 answers = behaviour(tensors, context)
-            except Refusal as refusal:
+            except RefusalError as refusal:
                 context.abort(refusal.code, refusal.details)
         if answers is None:
             answers = self._toy_answers(tensors, request.model_name, context)

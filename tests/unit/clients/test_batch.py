@@ -9,7 +9,7 @@ import tracemalloc
 
 import grpc
 import pytest
-from kserve_server import Refusal
+from kserve_server import RefusalError
 from mqspn_client import Client, RetrySettings, ServerUnreachableError
 from mqspn_client.batch import BatchInputError, BatchSettings, BatchStoppedError, run_batch
 
@@ -151,7 +151,7 @@ def test_an_empty_input_makes_an_empty_output(job):
 def test_a_server_error_is_its_row_s(job, server):
     def fail_one(tensors, context):
         if tensors["TEXT"][0, 0] == b"B1":
-            raise Refusal(grpc.StatusCode.INTERNAL, "the model broke")
+            raise RefusalError(grpc.StatusCode.INTERNAL, "the model broke")
 
     server.always = fail_one
     counts, rows = job([{"id": i, "text": t} for i, t in enumerate(["A1", "B1", "C1"])])
@@ -175,7 +175,7 @@ def test_a_server_that_goes_away_stops_the_job_which_can_be_resumed(job, server,
     def vanish(tensors, context):
         seen.append(tensors)
         if len(seen) > 50:
-            raise Refusal(grpc.StatusCode.UNAVAILABLE, "Stream removed (Socket closed)")
+            raise RefusalError(grpc.StatusCode.UNAVAILABLE, "Stream removed (Socket closed)")
 
     server.always = vanish
     with pytest.raises(BatchStoppedError, match="5 rows in a row") as stopped:
@@ -199,7 +199,7 @@ def test_a_server_that_goes_away_stops_the_job_which_can_be_resumed(job, server,
 
 def test_bad_rows_do_not_hide_that_the_server_is_gone(job, server):
     server.always = lambda tensors, context: (_ for _ in ()).throw(
-        Refusal(grpc.StatusCode.INTERNAL, "Stub process is not healthy")
+        RefusalError(grpc.StatusCode.INTERNAL, "Stub process is not healthy")
     )
     lines = [{"id": i, "text": f"N{i}"} if i % 2 else {"id": i} for i in range(100)]
     with pytest.raises(BatchStoppedError, match="not healthy"):
@@ -210,7 +210,7 @@ def test_bad_rows_do_not_hide_that_the_server_is_gone(job, server):
 def test_a_row_that_cannot_be_served_between_good_ones_stops_nothing(job, server):
     def every_second(tensors, context):
         if int(tensors["TEXT"][0, 0][1:]) % 2:
-            raise Refusal(grpc.StatusCode.INTERNAL, "broke")
+            raise RefusalError(grpc.StatusCode.INTERNAL, "broke")
 
     server.always = every_second
     lines = [{"id": i, "text": f"N{i}"} for i in range(60)]
@@ -222,7 +222,7 @@ def test_a_row_that_cannot_be_served_between_good_ones_stops_nothing(job, server
 def test_failures_at_the_very_end_are_written(job, server):
     def last(tensors, context):
         if tensors["TEXT"][0, 0] == b"N9":
-            raise Refusal(grpc.StatusCode.INTERNAL, "broke")
+            raise RefusalError(grpc.StatusCode.INTERNAL, "broke")
 
     server.always = last
     counts, rows = job([{"id": i, "text": f"N{i}"} for i in range(10)])

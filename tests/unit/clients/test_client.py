@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import grpc
 import pytest
-from kserve_server import KServeServer, Refusal
+from kserve_server import KServeServer, RefusalError
 from mqspn_client import (
     AsyncClient,
     Box,
@@ -71,7 +71,7 @@ def client(connect, server):
 
 def refuse(code, details):
     def behaviour(tensors, context):
-        raise Refusal(code, details)
+        raise RefusalError(code, details)
 
     return behaviour
 

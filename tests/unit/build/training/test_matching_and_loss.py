@@ -40,9 +40,7 @@ def make_prediction(posts: int, queries: int, tokens: int = 6, seed: int = 0) ->
     )
 
 
-def cost_of(
-    prediction: SetPrediction, post: int, query: int, target: Target, gold: int
-) -> float:
+def cost_of(prediction: SetPrediction, post: int, query: int, target: Target, gold: int) -> float:
     types, starts, ends, regions = (p.detach() for p in prediction.probabilities())
     right = target.regions[gold] > 0
     return -2.0 * float(
@@ -150,7 +148,9 @@ def test_no_entity_weight_is_the_papers() -> None:
 
 
 def test_a_batch_without_entities_gives_finite_gradients() -> None:
-    leaves = [torch.randn(s, requires_grad=True) for s in ((2, 4, 5), (2, 4, 6), (2, 4, 6), (2, 4, 4))]
+    leaves = [
+        torch.randn(s, requires_grad=True) for s in ((2, 4, 5), (2, 4, 6), (2, 4, 6), (2, 4, 4))
+    ]
     prediction = SetPrediction(torch.log_softmax(leaves[0], -1), *leaves[1:])
     loss = set_prediction_loss([prediction], [make_target(), make_target()], ONCE)["loss"]
     loss.backward()

@@ -1,0 +1,87 @@
+"""A Locust user that calls the served ensemble over gRPC, and reports each call to Locust.
+
+gRPC blocks threads, Locust's users are greenlets: gRPC must be told before its first channel, so
+import this module before anything that opens one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+# Locust patches the standard library for gevent when it is imported: it goes first.
+from locust import User  # isort: skip
+from grpc.experimental.gevent import init_gevent  # isort: skip
+
+init_gevent()
+
+from mqspn_client import Client, Prediction, RetrySettings  # noqa: E402
+
+__all__ = ["GrpcUser", "Measured", "WrongAnswerError"]
+
+
+class WrongAnswerError(AssertionError):
+    """The call came back, but not with what it had to."""
+
+
+@dataclass
+class Measured:
+    """What a call gave, filled in by the scenario: ``posts`` answered, ``length`` in characters."""
+
+    posts: int = 0
+    length: int = 0
+
+    def add(self, prediction: Prediction) -> None:
+        """Count one answered post."""
+        self.posts += 1
+        self.length += sum(len(entity.text) for entity in prediction.entities)
+
+
+class GrpcUser(User):  # type: ignore[misc]
+    """Base of the scenarios' users: a client with a connection of its own, and no retries, so that
+    what fails is seen to fail. ``host`` is the server's HOST:PORT.
+    """
+
+    abstract = True
+    host = "127.0.0.1:8001"
+    timeout_s = 30.0
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.client = Client(
+            self.host,
+            timeout_s=self.timeout_s,
+            retry=RetrySettings(attempts=1),
+            channel_args=[("grpc.use_local_subchannel_pool", 1)],
+        )
+
+    def on_stop(self) -> None:
+        self.client.close()
+
+    @contextmanager
+    def measured(self, name: str) -> Iterator[Measured]:
+        """Time what stands under it and report it as request ``name``; an exception is a failure.
+
+        Failures are the exceptions' own; they end here, so that the user goes on.
+        """
+        outcome = Measured()
+        failure: Exception | None = None
+        started_at, start = time.time(), time.perf_counter()
+        try:
+            yield outcome
+        except Exception as error:
+            failure = error
+        self.environment.events.request.fire(
+            request_type="gRPC",
+            name=name,
+            response_time=(time.perf_counter() - start) * 1000,
+            response_length=outcome.length,
+            response=None,
+            context={"posts": outcome.posts},
+            exception=failure,
+            start_time=started_at,
+            url=self.host,
+        )
