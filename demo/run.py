@@ -49,7 +49,7 @@ def main() -> int:
                 image = HERE / post["image"] if post["image"] else None
                 prediction = client.predict(post["text"], image)
                 answers.append(prediction)
-                picture = draw_prediction(post["text"], image, prediction)
+                picture = draw_prediction(image, prediction, text=post["text"])
                 picture.save(output / f"{post['id']}.png")
     except (ServerError, MqspnError) as error:
         print(f"demo: {error}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Latency of one post, throughput of many callers, and where a post's time goes; prints JSON.
 
-    python loadtest/latency.py --url 127.0.0.1:8001 --calls 200
+    python loadtest/latency.py --url 127.0.0.1:8001 --calls 200 --operator-key KEY
 
 Closed loop: a caller sends its next post when it has the answer to the last. Times in ms. The
 server's own statistics say how long each model of the ensemble computed and queued; what is left
@@ -63,10 +63,15 @@ class ModelTime:
         }
 
 
-def model_times(url: str) -> dict[str, ModelTime]:
-    """Every model's statistics now. Raises tritonclient's exception where they are restricted."""
+def model_times(url: str, operator_key: str | None = None) -> dict[str, ModelTime]:
+    """Every model's statistics now.
+
+    ``operator_key`` opens them where the server restricts them, as `mqspn serve` does; without it
+    tritonclient's exception is raised there.
+    """
+    headers = {"triton-grpc-protocol-operator-key": operator_key} if operator_key else None
     with triton.InferenceServerClient(url) as client:
-        answer = client.get_inference_statistics(client_timeout=10.0)
+        answer = client.get_inference_statistics(client_timeout=10.0, headers=headers)
     return {
         model.name: ModelTime(
             requests=model.inference_stats.success.count,
@@ -138,6 +143,9 @@ def latency(
     warm_up: Annotated[int, typer.Option(min=0, help="Calls before anything is measured.")] = 20,
     data: Annotated[Path, typer.Option(help="Posts: a folder or a .jsonl file.")] = SAMPLE_POSTS,
     split: Annotated[str, typer.Option(help="Split of the folder.")] = "test",
+    operator_key: Annotated[
+        str | None, typer.Option(help="The key that `mqspn serve --operator-key` was given.")
+    ] = None,
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Allow another machine's address.")
     ] = False,
@@ -148,9 +156,10 @@ def latency(
         posts = read_posts(data, split=split)
         with Client(url) as client:
             measure(client, posts, calls=warm_up, callers=1)
-            before = model_times(url)
+            before = model_times(url, operator_key)
             alone = measure(client, posts, calls=calls, callers=1)
-            after = model_times(url)
+            after = model_times(url, operator_key)
+            measure(client, posts, calls=warm_up, callers=callers)  # batches are new to the server
             start = time.perf_counter()
             together = measure(client, posts, calls=calls, callers=callers)
             elapsed = time.perf_counter() - start

@@ -67,8 +67,9 @@ def error_from_status(code: grpc.StatusCode, details: str, url: str = "the serve
     if code is _Status.UNAVAILABLE:
         return _unavailable(details, url)
     if code is _Status.INVALID_ARGUMENT:
+        hint = "; send fewer posts in a request" if "batch-size must be" in details else ""
         return post_error_from_message(details) or InvalidRequestError(
-            f"{url} refused the request: {details}"
+            f"{url} refused the request: {details}{hint}"
         )
     if code is _Status.DEADLINE_EXCEEDED:
         return DeadlineExceededError(
@@ -122,8 +123,9 @@ def _unavailable(details: str, url: str) -> MqspnError:
         )
     if _CONNECTING.search(details) and _HUNG_UP.search(details):
         return TlsRefusedError(
-            f"{url} hung up while the connection was made; it may want TLS, or a client "
-            f"certificate that it trusts ({details})"
+            f"{url} hung up while the connection was made: it may want TLS, or a client "
+            "certificate that it trusts, or be Triton's HTTP port (8000 by default) and not its "
+            f"gRPC port (8001) ({details})"
         )
     return ServerUnreachableError(
         f"cannot reach {url}: {details}; check the address and that the server is running"

@@ -45,6 +45,7 @@ class TritonServer:
         self._log: BinaryIO | None = None
         self._folder = Path()
         self._shm_prefix = ""
+        self._was_ready = False
 
     @property
     def url(self) -> str:
@@ -91,6 +92,7 @@ class TritonServer:
             environment = server_environment(installation, self._folder, python_library)
             self._process = self._launch([str(installation.executable), *arguments], environment)
             self._wait_ready()
+            self._was_ready = True
         except BaseException:
             self.stop()
             raise
@@ -124,7 +126,8 @@ class TritonServer:
             raise
         finally:
             self._clean_up()
-        return code == 0
+        # Stopped while it loads its models, Triton ends with an error: nobody has lost anything.
+        return code == 0 or (not self._was_ready and code != supervisor.KILLED)
 
     def kill(self) -> None:
         """Kill the server at once and wait until nothing of it is left."""

@@ -37,7 +37,8 @@ class RegionStates:
     def proposals(self, row: int) -> NDArray[np.float32]:
         """The real regions of post ``row``, (n, 4) in pixels of the upright image, best first."""
         real = self.boxes[row][self.scores[row] > 0]
-        return (real * np.tile(self.sizes[row], 2)).astype(np.float32)
+        pixels: NDArray[np.float32] = (real * np.tile(self.sizes[row], 2)).astype(np.float32)
+        return pixels
 
     def save(self, path: Path) -> None:
         """Write to ``path``, complete or not at all."""

@@ -42,7 +42,9 @@ def test_an_ensemble_without_requests_is_an_error():
 
 
 def test_statistics_come_over_the_wire(server):
-    assert set(model_times(server.url)) >= {"mqspn", "text_encoder", "query_decoder"}
+    found = model_times(server.url, "secret")
+    assert set(found) >= {"mqspn", "text_encoder", "query_decoder"}
+    assert server.headers[0]["triton-grpc-protocol-operator-key"] == "secret"
 
 
 def test_the_program_prints_json(server, post_rows):

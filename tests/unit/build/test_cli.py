@@ -1,0 +1,89 @@
+"""The command: its parts are mounted, and what a user can mend is one plain line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def run(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
+    script = code or "from mqspn.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_every_command_is_there() -> None:
+    shown = run("--help").stdout
+    for name in (
+        "draw-posts",
+        "train",
+        "evaluate",
+        "export",
+        "build",
+        "serve",
+        "predict",
+        "batch",
+        "data",
+    ):
+        assert name in shown
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.modules['yaml'] = None\n"
+        "from mqspn.cli import main; main()"
+    )
+    assert run("--help", code=code).returncode == 0
+    missing = run("evaluate", "--data", ".", "--checkpoint", ".", code=code)
+    assert missing.returncode == 1
+    assert "pip install 'mqspn-triton[build]'" in missing.stderr
+    assert "Traceback" not in missing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("export", "--checkpoint", "nowhere", "--output", "x"), "not a checkpoint"),
+        (("train", "--data", "nowhere", "--output", "x", "--settings", "dmo"), "base, demo"),
+        (
+            ("train", "--data", "nowhere", "--output", "x", "--set", "network.layerz=2"),
+            "did you mean 'network.layers'",
+        ),
+        (("train", "--data", "nowhere", "--output", "x"), "no split 'train' in nowhere"),
+        (("evaluate", "--data", "nowhere"), "--checkpoint DIR or --url"),
+        (("draw-posts", "--split", "tset", "--count", "1", "--output", "x"), "tset"),
+    ],
+)
+def test_errors_are_plain(arguments: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from mqspn.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode in (1, 2)
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_draw_posts_can_be_read_back(tmp_path: Path) -> None:
+    assert (
+        run(
+            "draw-posts", "--split", "dev", "--count", "3", "--seed", "4", "--output", str(tmp_path)
+        ).returncode
+        == 0
+    )
+    stats = run("data", "stats", str(tmp_path), "--json")
+    assert stats.returncode == 0
+    assert json.loads(stats.stdout)["dev"]["posts"] == 3
