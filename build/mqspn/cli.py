@@ -188,3 +188,7 @@ def main() -> None:
 def _fail(message: str) -> NoReturn:
     print(f"mqspn: {message}", file=sys.stderr)
     raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -14,7 +14,6 @@ from rich.table import Table
 from mqspn.data.errors import DataError
 from mqspn.data.reader import read_split
 from mqspn.data.stats import SplitStats, stats
-from mqspn.settings import load_settings
 
 __all__ = ["app", "stats_command"]
 
@@ -35,6 +34,8 @@ def stats_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Count posts, entities and boxes of every split, and check all of the data on the way."""
+    from mqspn.settings import load_settings
+
     errors = Console(stderr=True)
     logger = logging.getLogger("mqspn.data")
     handler = logging.StreamHandler()
