@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
@@ -59,6 +60,6 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     model = Mqspn(settings, tokenizer, saved=folder)
     try:
         model.load_state_dict(load_file(folder / _WEIGHTS))
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder}: the weights do not fit the settings: {error}") from error
     return Checkpoint(settings, tokenizer, model.eval())

@@ -39,6 +39,7 @@ _EXTRAS = {
 Data = Annotated[Path, typer.Option(help="Data set folder: txt/, xml/, images/.")]
 CheckpointFolder = Annotated[Path, typer.Option(help="Checkpoint folder.")]
 SettingsName = Annotated[str, typer.Option(help="Settings file, or a packaged one: demo, base.")]
+Device = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda, cuda:1.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Change one setting, as network.layers=2.")
 ]
@@ -65,6 +66,7 @@ def train(
     run: Annotated[
         Path | None, typer.Option(help="The run's state; resumed if there. Default: OUTPUT.run")
     ] = None,
+    device: Device = "auto",
     set_: Set = None,
 ) -> None:
     """Train a checkpoint; the same command goes on after a kill."""
@@ -76,6 +78,7 @@ def train(
         data=data,
         run=run or output.with_name(output.name + ".run"),
         output=output,
+        device=device,
     )
     typer.echo(f"checkpoint: {output}")
 
@@ -93,6 +96,7 @@ def evaluate(
     settings: Annotated[
         str, typer.Option(help="With --url: settings that name the types.")
     ] = "base",
+    device: Device = "auto",
 ) -> None:
     """Score a checkpoint, or a server, on annotated posts; prints one JSON object."""
     import numpy as np
@@ -112,11 +116,13 @@ def evaluate(
         result["url"] = url
     else:
         from mqspn.checkpoint import load_checkpoint
+        from mqspn.device import pick_device
         from mqspn.evaluation.offline import CheckpointPredictor
         from mqspn.evaluation.proposals import proposal_recall
 
         assert checkpoint is not None
         loaded = load_checkpoint(checkpoint)
+        loaded.model.to(pick_device(device))
         posts = read_split(data, split, labels={t.label: t.name for t in loaded.settings.types})
         predictor = CheckpointPredictor(loaded)
         result = score(posts, predictor)

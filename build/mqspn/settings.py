@@ -62,6 +62,10 @@ class NetworkSettings:
 
     ``existence_form``: the entity head says only whether a query's entity exists, its type being
     its type-grained half's (the paper); otherwise a softmax over T + 1 classes.
+    ``width`` is D, ``queries`` Q, ``regions`` K, ``layers`` those of QFNet. ``crop_side``: pixels
+    of a region's crop, a multiple of the region encoder's patch size; each is the mean of
+    ``crop_supersampling`` squared samples. ``aggregator_text_weight``: lambda of the text, the
+    regions having the rest to 1.
     """
 
     width: int = 768
@@ -86,6 +90,8 @@ class NetworkSettings:
 class LossSettings:
     """Matching and loss. ``gold_repeats`` of the queries take part in one-to-many matching.
 
+    ``type_weight``, ``boundary_weight``, ``region_weight`` weigh cost and loss alike.
+    ``region_iou``: a proposal is a right answer where its IoU with a gold box exceeds it.
     ``bipartite`` off: gold entities are dealt to queries in order (the paper's ablation).
     """
 
@@ -116,6 +122,9 @@ class TrainingSettings:
     The first two serve those who have no pretrained weights; with pretrained ones leave their
     ``epochs`` at 0. The visual encoder is frozen in the network stage. ``encoder_learning_rate``
     is the text encoder's; ``frozen_epochs`` of the network stage keep it frozen.
+    ``vocabulary_size``: of the WordPiece trained where the text encoder is not pretrained.
+    ``image_dropout``: share of posts shown without their image in an epoch of the network stage;
+    ``word_dropout``: share of the tokens outside entities replaced by [UNK] there.
     """
 
     seed: int = 17

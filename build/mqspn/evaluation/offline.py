@@ -78,13 +78,18 @@ def predict_with_states(
         tokens = text.encode([post.text for post in chunk])
         boxes, scores = regions.boxes[rows], regions.scores[rows]
         prediction = model(
-            torch.from_numpy(tokens.input_ids),
-            torch.from_numpy(tokens.attention_mask),
-            torch.from_numpy(regions.visual_states[rows]),
-            torch.from_numpy(boxes),
-            torch.from_numpy(scores),
+            *(
+                torch.from_numpy(array).to(model.device)
+                for array in (
+                    tokens.input_ids,
+                    tokens.attention_mask,
+                    regions.visual_states[rows],
+                    boxes,
+                    scores,
+                )
+            )
         )[-1]
-        types, starts, ends, chosen = (p.numpy() for p in prediction.probabilities())
+        types, starts, ends, chosen = (p.cpu().numpy() for p in prediction.probabilities())
         decoded = decode(
             types,
             starts,

@@ -38,7 +38,7 @@ def check_parity(
 ) -> Parity:
     """Run ``module`` and the graph at ``path`` on each of ``inputs`` and compare.
 
-    A difference in shape counts as infinite.
+    A difference in shape, or one that is not a number, counts as infinite.
     """
     engine = OnnxEngine(path, threads=2)
     differences = dict.fromkeys(MODELS[name].outputs, 0.0)
@@ -53,5 +53,7 @@ def check_parity(
                 differences[output] = float("inf")
                 continue
             difference = float(np.abs(found[output] - reference).max(initial=0.0))
+            # max() would pass over a difference that is not a number.
+            difference = difference if np.isfinite(difference) else float("inf")
             differences[output] = max(differences[output], difference)
     return Parity(graph=name, differences=differences, shapes=len(inputs))

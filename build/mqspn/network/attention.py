@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 __all__ = ["FeedForward", "MultiHeadAttention"]
 
-#: Added to the logits of what may not be attended to; finite, so that FP16 graphs stay finite.
+#: The logit of what may not be attended to; finite, so that FP16 graphs stay finite.
 MASKED = -1e4
 
 

@@ -14,7 +14,7 @@ from mqspn.network.region_proposer import RegionProposer
 from mqspn.network.text_encoder import TextEncoder
 from mqspn.settings import Settings
 
-__all__ = ["Mqspn"]
+__all__ = ["Mqspn", "token_id"]
 
 _PROMPT = "{words} is an entity type about {mask}"
 
@@ -36,10 +36,11 @@ class Mqspn(nn.Module):
             settings.text_encoder,
             width=network.width,
             vocabulary_size=tokenizer.get_vocab_size(),
-            pad_token_id=_token_id(tokenizer, "[PAD]", "<pad>"),
+            pad_token_id=token_id(tokenizer, "[PAD]", "<pad>"),
             prompt_ids=prompt_ids,
             prompt_mask=prompt_mask,
             mask_token_id=mask_token_id,
+            longest=settings.serving.buckets[-1],
             saved=saved and saved / "text_encoder",
         )
         self.region_proposer = RegionProposer(
@@ -55,6 +56,11 @@ class Mqspn(nn.Module):
             saved=saved and saved / "region_encoder",
         )
         self.query_decoder = QueryDecoder(network, types=len(settings.types))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.query_decoder.null_region.device
 
     def forward(
         self,
@@ -81,12 +87,12 @@ class Mqspn(nn.Module):
 
 def _tokenise_prompts(settings: Settings, tokenizer: Tokenizer) -> tuple[Tensor, Tensor, int]:
     mask = "[MASK]" if tokenizer.token_to_id("[MASK]") is not None else "<mask>"
-    mask_id = _token_id(tokenizer, "[MASK]", "<mask>")
+    mask_id = token_id(tokenizer, "[MASK]", "<mask>")
     encodings = [
         tokenizer.encode(_PROMPT.format(words=t.prompt, mask=mask)) for t in settings.types
     ]
     length = max(len([m for m in e.attention_mask if m]) for e in encodings)
-    pad = _token_id(tokenizer, "[PAD]", "<pad>")
+    pad = token_id(tokenizer, "[PAD]", "<pad>")
     ids = torch.full((len(encodings), length), pad, dtype=torch.int32)
     attention = torch.zeros_like(ids)
     for row, encoding in enumerate(encodings):
@@ -98,9 +104,10 @@ def _tokenise_prompts(settings: Settings, tokenizer: Tokenizer) -> tuple[Tensor,
     return ids, attention, mask_id
 
 
-def _token_id(tokenizer: Tokenizer, *names: str) -> int:
+def token_id(tokenizer: Tokenizer, *names: str) -> int:
+    """The id of the first of ``names`` that the tokenizer has; ValueError where it has none."""
     for name in names:
-        token_id = tokenizer.token_to_id(name)
-        if token_id is not None:
-            return int(token_id)
+        found = tokenizer.token_to_id(name)
+        if found is not None:
+            return int(found)
     raise ValueError(f"the tokenizer has none of the tokens {', '.join(names)}")

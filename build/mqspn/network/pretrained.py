@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import nn
 from transformers import AutoConfig
 
 from mqspn.settings import EncoderSettings
 
 __all__ = ["build_transformer"]
+
+#: Attention as plain operators, which every exporter knows; weights in FP32 whatever was stored.
+_COMMON = {"attn_implementation": "eager", "dtype": torch.float32}
 
 
 def build_transformer(
@@ -19,14 +24,21 @@ def build_transformer(
 
     ``saved`` is a folder with a config.json, as a checkpoint holds: weights are then random, to be
     filled from the checkpoint. Otherwise pretrained weights by hub name or folder, or random ones
-    for ``settings.config``. Raises ValueError where the settings name neither.
+    for ``settings.config``. Raises ValueError where the settings name neither, or
+    name what cannot be loaded.
     """
     # Auto classes have a public from_config, concrete ones the same under a private name.
     from_config = getattr(auto_class, "from_config", None) or auto_class._from_config
     if saved is not None:
-        return from_config(AutoConfig.from_pretrained(saved), attn_implementation="eager")
+        return from_config(AutoConfig.from_pretrained(saved), **_COMMON)
     if settings.pretrained is not None:
-        return auto_class.from_pretrained(settings.pretrained, attn_implementation="eager")
+        try:
+            return auto_class.from_pretrained(settings.pretrained, **_COMMON)
+        except OSError as error:
+            raise ValueError(
+                f"pretrained encoder {settings.pretrained!r} cannot be loaded; `pretrained` takes "
+                f"a hub name or a local folder: {error}"
+            ) from error
     if "model_type" not in settings.config:
         raise ValueError("settings: an encoder needs `pretrained` or a `config` with a model_type")
     values = {**settings.config, **config_overrides}
@@ -36,4 +48,10 @@ def build_transformer(
         backbone = dict(backbone)
         values["backbone_config"] = AutoConfig.for_model(backbone.pop("model_type"), **backbone)
     config = AutoConfig.for_model(model_type, **values)
-    return from_config(config, attn_implementation="eager")
+    model = from_config(config, **_COMMON)
+    for module in model.modules():
+        # Some detectors draw the scale of every normalised channel near 0, meant to be overwritten
+        # by pretrained weights; from there a network without them hardly learns.
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+    return model

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mqspn.network.attention import MASKED
 from mqspn.network.heads import EntityHead, PointerHead
 from mqspn.network.qfnet import QueryGuidedFusionLayer
 from mqspn.network.query_set import MultiGrainedQuerySet
@@ -119,8 +120,8 @@ class QueryDecoder(nn.Module):
         return SetPrediction(log_probs, start_logits, end_logits, region_logits)
 
     def _spread_existence(self, log_probs: Tensor) -> Tensor:
-        """(B, Q, 2) to (B, Q, T + 1): existence is the probability of the query's own type."""
+        """(B, Q, 2) to (B, Q, T + 1): existence goes to the query's own type, 0 to the others."""
         own = torch.eye(self.types, device=log_probs.device, dtype=torch.bool)
         own = own.repeat_interleave(self.query_set.repeats, dim=0)  # (Q, T)
-        existence = torch.where(own, log_probs[..., 1:], log_probs.new_tensor(-30.0))
+        existence = torch.where(own, log_probs[..., 1:], log_probs.new_tensor(MASKED))
         return torch.cat([log_probs[..., :1], existence], dim=-1)

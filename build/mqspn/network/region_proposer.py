@@ -31,14 +31,15 @@ class RegionProposer(nn.Module):
         self.detector = build_transformer(
             AutoModelForObjectDetection, settings, saved, num_labels=1
         )
-        queries = self.detector.config.num_queries
+        config = self.detector.config
+        queries = getattr(config, "num_queries", None) or config.num_detection_tokens
         if queries < regions:
             raise ValueError(
                 f"settings: the detector has {queries} queries, fewer than network.regions "
                 f"({regions})"
             )
         self.regions = regions
-        self.softmax = self.detector.config.model_type in _SOFTMAX_DETECTORS
+        self.softmax = config.model_type in _SOFTMAX_DETECTORS
         self.register_buffer("mean", torch.tensor(settings.pixel_mean).view(3, 1, 1), False)
         self.register_buffer("std", torch.tensor(settings.pixel_std).view(3, 1, 1), False)
 

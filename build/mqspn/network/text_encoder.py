@@ -18,7 +18,7 @@ class TextEncoder(nn.Module):
     """Token states of a text; also the type prompts' states at [MASK].
 
     ``prompt_ids`` (T, P) and ``prompt_mask`` (T, P) are the tokenised prompts and
-    ``mask_token_id`` the [MASK] each holds once.
+    ``mask_token_id`` the [MASK] each holds once. ``longest``: the most tokens a text may have.
     """
 
     prompt_ids: Tensor
@@ -34,6 +34,7 @@ class TextEncoder(nn.Module):
         prompt_ids: Tensor,
         prompt_mask: Tensor,
         mask_token_id: int,
+        longest: int,
         saved: Path | None = None,
     ) -> None:
         super().__init__()
@@ -41,6 +42,11 @@ class TextEncoder(nn.Module):
             AutoModel, settings, saved, vocab_size=vocabulary_size, pad_token_id=pad_token_id
         )
         hidden = self.encoder.config.hidden_size
+        positions = getattr(self.encoder.config, "max_position_embeddings", longest)
+        if longest > positions:
+            raise ValueError(
+                f"settings: serving.buckets reach {longest} tokens, the text encoder {positions}"
+            )
         self.projection = nn.Identity() if hidden == width else nn.Linear(hidden, width)
         self.register_buffer("prompt_ids", prompt_ids, persistent=False)
         self.register_buffer("prompt_mask", prompt_mask, persistent=False)

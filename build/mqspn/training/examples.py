@@ -128,7 +128,8 @@ def collate(
     image_dropout: float = 0.0,
     random: np.random.Generator | None = None,
 ) -> Batch:
-    """Pad to the longest example; in training drop words (to [UNK]) and whole images at random.
+    """Pad to the longest example; in training drop tokens outside entities (to [UNK])
+    and whole images at random.
 
     A post whose image is dropped is taught that nothing of it is in the image.
     """

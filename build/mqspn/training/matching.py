@@ -25,6 +25,7 @@ def match(
     Cost of query q for entity g: -(w_t p_type + w_b p_start + w_b p_end + w_r p_region), p_region
     being that of the best right region. A post's gold set is repeated up to
     ``settings.gold_repeats`` of the queries, so that several queries may find one entity.
+    A pair whose type the query cannot say (the existence form knows one type a query) is dropped.
     Returns (M,) int64 post, query and gold index of each matched pair.
     """
     types, starts, ends, regions = (p.cpu().numpy() for p in prediction.probabilities())
@@ -45,11 +46,15 @@ def match(
                 + settings.boundary_weight * ends[b][:, target.ends[:N].numpy()]
                 + settings.region_weight * best_region
             )
+            # What is not a number would stop SciPy here; the loss is checked where it is summed.
+            cost = np.nan_to_num(cost)
             query, column = linear_sum_assignment(np.tile(cost, (1, repeats)))
             gold = column % N
         else:
             query = np.arange(repeats * N)
             gold = query % N
+        possible = types[b, query, target.types[:N].numpy()[gold]] > 0
+        query, gold = query[possible], gold[possible]
         posts_out.append(np.full(len(query), b))
         queries_out.append(query)
         golds_out.append(gold)

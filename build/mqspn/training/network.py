@@ -12,6 +12,7 @@ from mqspn.checkpoint import Checkpoint
 from mqspn.data.posts import Post
 from mqspn.evaluation.metrics import score as score_posts
 from mqspn.evaluation.offline import predict_with_states
+from mqspn.network.model import token_id
 from mqspn.training.examples import Batch, collate, make_examples
 from mqspn.training.loss import set_prediction_loss
 from mqspn.training.region_states import RegionStates
@@ -27,7 +28,10 @@ def network_stage(
     dev: Sequence[Post],
     dev_regions: RegionStates,
 ) -> tuple[Stage[Batch], int]:
-    """The stage, scored by GMNER F1 on ``dev``; and how many gold entities could not be kept."""
+    """The stage, and how many gold entities could not be kept.
+
+    It is scored by GMNER F1 on ``dev`` where that has entities.
+    """
     settings, model = checkpoint.settings, checkpoint.model
     training = settings.training
     stage = training.network
@@ -39,10 +43,8 @@ def network_stage(
         types=[t.name for t in settings.types],
         region_iou=settings.loss.region_iou,
     )
-    pad, unknown = (
-        next(i for i in map(checkpoint.tokenizer.token_to_id, names) if i is not None)
-        for names in (("[PAD]", "<pad>"), ("[UNK]", "<unk>"))
-    )
+    pad = token_id(checkpoint.tokenizer, "[PAD]", "<pad>")
+    unknown = token_id(checkpoint.tokenizer, "[UNK]", "<unk>")
 
     def batches(epoch: int, random: np.random.Generator) -> Iterator[Batch]:
         order = random.permutation(len(examples))
@@ -59,11 +61,11 @@ def network_stage(
 
     def loss(batch: Batch) -> dict[str, Tensor]:
         predictions = model(
-            batch.input_ids,
-            batch.attention_mask,
-            batch.visual_states,
-            batch.region_boxes,
-            batch.region_scores,
+            batch.input_ids.to(model.device),
+            batch.attention_mask.to(model.device),
+            batch.visual_states.to(model.device),
+            batch.region_boxes.to(model.device),
+            batch.region_scores.to(model.device),
         )
         return set_prediction_loss(predictions, batch.targets, settings.loss)
 
@@ -102,7 +104,7 @@ def network_stage(
             batches=batches,
             loss=loss,
             before_epoch=before_epoch,
-            score=score,
+            score=score if any(post.entities for post in dev) else None,
         ),
         lost,
     )

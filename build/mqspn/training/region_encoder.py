@@ -50,7 +50,8 @@ def region_encoder_stage(
     looks = {
         look: i + 1 for i, look in enumerate(sorted({o.look for p in posts for o in p.objects}))
     }
-    classifier = _LookClassifier(encoder, len(looks) + 1)
+    torch.manual_seed(settings.training.seed)
+    classifier = _LookClassifier(encoder, len(looks) + 1).to(encoder.mean.device)
     stage = settings.training.region_encoder
     images = max(1, stage.batch_size // _CROPS)
 
@@ -80,9 +81,9 @@ def region_encoder_stage(
             yield make([posts[i] for i in order[first : first + images]], random, 0.1)
 
     def loss(batch: _Batch) -> dict[str, Tensor]:
-        pixels, boxes, labels = batch
+        pixels, boxes, labels = (tensor.to(encoder.mean.device) for tensor in batch)
         if float(torch.rand(())) < 0.5:  # colour jitter: brightness and channel gain
-            gain = 0.8 + 0.4 * torch.rand(len(pixels), 3, 1, 1)
+            gain = 0.8 + 0.4 * torch.rand(len(pixels), 3, 1, 1, device=pixels.device)
             pixels = (pixels.float() * gain).clamp(0, 255).to(torch.uint8)
         logits = classifier.classify(encoder.visual_states(pixels, boxes))
         value = F.cross_entropy(
@@ -96,7 +97,10 @@ def region_encoder_stage(
         random = np.random.default_rng(0)
         seen = [post for post in held_out if post.image is not None and post.objects]
         for first in range(0, len(seen), 32):
-            pixels, boxes, labels = make(seen[first : first + 32], random, 0.0)
+            pixels, boxes, labels = (
+                tensor.to(encoder.mean.device)
+                for tensor in make(seen[first : first + 32], random, 0.0)
+            )
             named = classifier.classify(encoder.visual_states(pixels, boxes)).argmax(dim=-1)
             objects = labels > 0
             right += int(((named == labels) & objects).sum())
@@ -114,7 +118,7 @@ def region_encoder_stage(
         steps=-(-len(posts) // images),
         batches=batches,
         loss=loss,
-        score=score,
+        score=score if any(post.image and post.objects for post in held_out) else None,
     )
 
 

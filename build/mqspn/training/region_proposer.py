@@ -29,6 +29,11 @@ def region_proposer_stage(
     gold boxes of the entities. Images are mirrored at random.
     """
     posts = [post for post in posts if post.image is not None]
+    if not posts:
+        raise ValueError(
+            "training.region_proposer needs images and none was found in images/; for text-only "
+            "training set training.region_proposer.epochs and training.region_encoder.epochs to 0"
+        )
     stage = settings.training.region_proposer
     size = stage.batch_size
 
@@ -53,7 +58,9 @@ def region_proposer_stage(
             yield torch.from_numpy(pixels), labels
 
     def loss(batch: _Batch) -> dict[str, Tensor]:
-        pixels, labels = batch
+        device = proposer.mean.device
+        pixels = batch[0].to(device)
+        labels = [{key: value.to(device) for key, value in label.items()} for label in batch[1]]
         output = proposer.detector(pixel_values=proposer.normalise(pixels), labels=labels)
         return {"loss": output.loss}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mqspn_backend.errors import PostError
 from mqspn_backend.image import read_image
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -61,17 +62,23 @@ class RegionStates:
 def read_pixels(
     posts: Sequence[Post], settings: Settings
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    """PIXELS (B, 3, S, S) uint8 and IMAGE_SIZE (B, 2) int32 of posts, as serving reads them."""
+    """PIXELS (B, 3, S, S) uint8 and IMAGE_SIZE (B, 2) int32 of posts, as serving reads them.
+
+    Raises ValueError naming the file of an image that serving would refuse.
+    """
     limits = settings.serving
 
     def read(post: Post) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         data = post.image.read_bytes() if post.image is not None else b""
-        return read_image(
-            data,
-            settings.image_side,
-            max_bytes=limits.max_image_bytes,
-            max_pixels=limits.max_image_pixels,
-        )
+        try:
+            return read_image(
+                data,
+                settings.image_side,
+                max_bytes=limits.max_image_bytes,
+                max_pixels=limits.max_image_pixels,
+            )
+        except PostError as error:
+            raise ValueError(f"{post.image}: {error}") from error
 
     with ThreadPoolExecutor(2) as pool:
         images = list(pool.map(read, posts))
@@ -86,7 +93,6 @@ def compute_region_states(
     *,
     batch_size: int = 32,
     progress: bool = True,
-    device: torch.device | str = "cpu",
 ) -> RegionStates:
     """Run the region proposer and the visual encoder over the posts' images."""
     model.eval()
@@ -100,8 +106,10 @@ def compute_region_states(
     for first in tqdm(chunks, desc="region states", unit="batch", disable=not progress):
         rows = with_image[first : first + batch_size]
         pixels, size = read_pixels([posts[i] for i in rows], settings)
-        device_pixels = torch.from_numpy(pixels).to(device)
-        proposed, score = model.region_proposer(device_pixels, torch.from_numpy(size).to(device))
+        device_pixels = torch.from_numpy(pixels).to(model.device)
+        proposed, score = model.region_proposer(
+            device_pixels, torch.from_numpy(size).to(model.device)
+        )
         state = model.region_encoder.visual_states(device_pixels, proposed)
         boxes[rows], scores[rows] = proposed.cpu().numpy(), score.cpu().numpy()
         states[rows], sizes[rows] = state.cpu().numpy(), size

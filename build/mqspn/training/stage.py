@@ -43,7 +43,8 @@ class Stage(Generic[BatchT]):
 
     ``batches`` gives epoch e's batches from a generator seeded for it, ``steps`` their number.
     ``loss`` gives a mapping with "loss". ``score`` (higher is better) is asked after each epoch;
-    where it is given the best epoch's weights are kept, else the last one's. ``groups`` are
+    where it is given the best epoch's weights are kept (of equals
+    the last), else the last one's. ``groups`` are
     optimiser parameter groups.
     """
 
@@ -103,12 +104,13 @@ class Stage(Generic[BatchT]):
                 if not torch.isfinite(losses["loss"]):
                     raise FloatingPointError(
                         f"{self.name}: the loss is {losses['loss'].item()} in epoch {epoch + 1}; "
-                        "lower the stage's learning_rate or clip_norm"
+                        "start again in another --run folder with a lower learning_rate"
                     )
                 optimiser.zero_grad(set_to_none=True)
                 losses["loss"].backward()  # type: ignore[no-untyped-call]
-                for group in self.groups:
-                    nn.utils.clip_grad_norm_(group["params"], settings.clip_norm)
+                nn.utils.clip_grad_norm_(
+                    [p for group in self.groups for p in group["params"]], settings.clip_norm
+                )
                 optimiser.step()
                 schedule.step()
                 count += 1
@@ -120,7 +122,7 @@ class Stage(Generic[BatchT]):
             if self.score is not None:
                 score = self.score()
                 row["score"] = score
-                if report.best_score is None or score > report.best_score:
+                if report.best_score is None or score >= report.best_score:
                     report.best_score, report.best_epoch = score, epoch + 1
                     best = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
             report.seconds += time.monotonic() - began

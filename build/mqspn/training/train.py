@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import platform
@@ -17,6 +18,7 @@ from tokenizers import Tokenizer
 from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
+from mqspn.device import pick_device
 from mqspn.evaluation.proposals import proposal_recall
 from mqspn.network import Mqspn
 from mqspn.settings import Settings
@@ -33,19 +35,26 @@ log = logging.getLogger(__name__)
 
 
 def train(
-    settings: Settings, *, data: Path, run: Path, output: Path, progress: bool = True
+    settings: Settings,
+    *,
+    data: Path,
+    run: Path,
+    output: Path,
+    device: str = "auto",
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Train on ``data``'s train split, choose on its dev split, write a checkpoint to ``output``.
 
     ``run`` keeps the state of the stages: called again after a kill with the same settings, the
-    run goes on from its last whole epoch. Raises ValueError where ``run`` belongs to other
-    settings. Returns the report, also written to ``output``/training_report.json.
+    run goes on from its last whole epoch. ``device`` is a torch device, or "auto": the GPU where
+    there is one. Raises ValueError where ``run`` belongs to other settings or other data. Returns
+    the report, also written to ``output``/training_report.json.
     """
-    _claim(run, settings)
     began = time.monotonic()
     labels = {t.label: t.name for t in settings.types}
     splits = {split: read_split(data, split, labels=labels) for split in ("train", "dev")}
     train_posts, dev_posts = splits["train"], splits["dev"]
+    _claim(run, settings, [*train_posts, *dev_posts])
 
     tokenizer_file = run / "tokenizer.json"
     if tokenizer_file.is_file():
@@ -54,7 +63,7 @@ def train(
         tokenizer = build_tokenizer(settings, (post.text for post in train_posts))
         tokenizer.save(str(tokenizer_file))
     torch.manual_seed(settings.training.seed)
-    model = Mqspn(settings, tokenizer)
+    model = Mqspn(settings, tokenizer).to(pick_device(device))
     checkpoint = Checkpoint(settings, tokenizer, model)
 
     reports: list[StageReport] = []
@@ -77,14 +86,16 @@ def train(
     }
     stage, lost = network_stage(checkpoint, train_posts, states["train"], dev_posts, states["dev"])
     if lost:
-        log.warning("%d training entities are no whole words of the tokenizer: left out", lost)
+        log.warning(
+            "%d training entities are left out: past the longest bucket, or no whole words", lost
+        )
     reports.append(stage.run(run, progress=progress))
 
     report = {
         "settings": asdict(settings),
         "seed": settings.training.seed,
         "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}",
+        f"torch {torch.__version__}, {_device_name(model.device)}",
         "posts": {split: len(posts) for split, posts in splits.items()},
         "left_out_entities": lost,
         "proposer_recall_dev": _recall(dev_posts, states["dev"]),
@@ -96,15 +107,28 @@ def train(
     return report
 
 
-def _claim(run: Path, settings: Settings) -> None:
-    """Make ``run`` this settings' folder, or refuse it where it is another's."""
+def _claim(run: Path, settings: Settings, posts: Sequence[Post]) -> None:
+    """Make ``run`` the folder of these settings and this data, or refuse it where it is another's.
+
+    Data are the same where ids, texts, gold and the images' sizes in bytes are.
+    """
     run.mkdir(parents=True, exist_ok=True)
-    path, text = run / "settings.json", settings.to_json()
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
-        raise ValueError(
-            f"{run} holds a run with other settings; name another --run folder, or delete it"
-        )
-    path.write_text(text, encoding="utf-8")
+    digest = hashlib.sha256()
+    for post in posts:
+        image = post.image.stat().st_size if post.image is not None else None
+        digest.update(repr((post.id, post.text, post.entities, post.objects, image)).encode())
+    claims = {"settings": settings.to_json(), "data": digest.hexdigest() + "\n"}
+    for what, text in claims.items():
+        path = run / f"{what}.claim"
+        if path.is_file() and path.read_text(encoding="utf-8") != text:
+            raise ValueError(
+                f"{run} holds a run with other {what}; name another --run folder, or delete it"
+            )
+        path.write_text(text, encoding="utf-8")
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def _region_states(

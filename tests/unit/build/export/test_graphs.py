@@ -68,3 +68,13 @@ def test_a_checkpoint_of_any_size_becomes_a_repository(
         assert (tmp_path / "repository" / model / "1" / "model.py").is_file()
     serving = (tmp_path / "repository" / "preprocess" / "1" / "serving.json").read_text()
     assert '"model_version": "v7"' in serving
+
+
+def test_an_output_that_is_not_a_number_fails_the_check(
+    graphs: Path, checkpoint: Checkpoint
+) -> None:
+    inputs = [example_inputs("query_decoder", checkpoint.settings, 90, 2, 6, seed=3)]
+    inputs[0]["TEXT_STATES"][0, 0, 0] = float("nan")
+    module = graph_modules(checkpoint.model)["query_decoder"]
+    parity = check_parity("query_decoder", module, graphs / "query_decoder.onnx", inputs)
+    assert parity.largest == float("inf")

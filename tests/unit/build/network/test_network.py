@@ -159,3 +159,29 @@ def test_base_settings_are_the_papers_sizes() -> None:
     network = load_settings("base").network
     assert (network.width, network.queries, network.layers) == (768, 60, 3)
     assert (network.regions, network.crop_side) == (16, 128)
+
+
+def test_a_detector_from_scratch_learns_with_live_normalisation(checkpoint: Checkpoint) -> None:
+    """Its batch norms are neither frozen nor drawn near zero, as pretrained ones would be."""
+    detector = checkpoint.model.region_proposer.detector
+    norms = [m for m in detector.modules() if "BatchNorm" in type(m).__name__]
+    assert norms
+    for norm in norms:
+        assert isinstance(norm, torch.nn.BatchNorm2d), type(norm)
+        assert float((norm.weight - 1).abs().max()) == 0.0
+
+
+def test_buckets_must_fit_the_text_encoder(checkpoint: Checkpoint) -> None:
+    settings = checkpoint.settings
+    long = replace(settings, serving=replace(settings.serving, buckets=(32, 4096)))
+    with pytest.raises(ValueError, match=r"serving.buckets reach 4096 tokens"):
+        Mqspn(long, checkpoint.tokenizer)
+
+
+def test_an_encoder_that_cannot_be_loaded_is_named(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = checkpoint.settings
+    lost = replace(settings, text_encoder=replace(settings.text_encoder, pretrained="./nowhere"))
+    with pytest.raises(ValueError, match=r"'./nowhere' cannot be loaded"):
+        Mqspn(lost, checkpoint.tokenizer)

@@ -156,3 +156,31 @@ def test_a_batch_without_entities_gives_finite_gradients() -> None:
     loss.backward()
     assert np.isfinite(float(loss))
     assert float(leaves[0].grad.abs().sum()) > 0
+
+
+def test_the_existence_form_never_asks_a_query_for_another_type() -> None:
+    """Queries 0 and 1 can only say type 1, queries 2 and 3 only type 2."""
+    types = torch.full((1, 4, 5), -1e4)
+    types[0, :, 0] = -0.7
+    types[0, :2, 1] = -0.7
+    types[0, 2:, 2] = -0.7
+    leaf = types.requires_grad_()
+    rest = make_prediction(1, 4)
+    prediction = SetPrediction(leaf, rest.start_logits, rest.end_logits, rest.region_logits)
+    target = make_target((2, 1, 1, [0]))
+    for bipartite in (True, False):
+        settings = LossSettings(gold_repeats=4, bipartite=bipartite)
+        _, queries, golds = match(prediction, [target], settings)
+        assert sorted(queries.tolist()) == [2, 3]
+        assert golds.tolist() == [0, 0]
+        assert float(set_prediction_loss([prediction], [target], settings)["type"]) < 10
+
+
+def test_a_diverged_prediction_is_matched_all_the_same() -> None:
+    prediction = make_prediction(1, 4)
+    with torch.no_grad():
+        prediction.start_logits.fill_(float("nan"))
+    _, queries, _ = match(prediction, [make_target((1, 0, 1, [0]))], ONCE)
+    assert len(queries) == 1
+    loss = set_prediction_loss([prediction], [make_target((1, 0, 1, [0]))], ONCE)["loss"]
+    assert not torch.isfinite(loss)
