@@ -1,28 +1,35 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
-# Both make a virtual environment of their own; PYTHON=... names the interpreter to make it with.
+# Each makes a virtual environment of its own; PYTHON=... names the interpreter to make it with.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit serving lock clean
 
-# The first of these that runs, is 3.10 to 3.12 and has the shared library that Triton's Python
-# backend needs; else the first that runs, so that the error comes from `mqspn` and says what to do.
-PYTHON ?= $(shell \
-  for p in python3.11 python3.12 python3.10 python3; do \
-    $$p -c 'import sys, sysconfig; sys.exit(not ((3, 10) <= sys.version_info[:2] <= (3, 12) and sysconfig.get_config_var("Py_ENABLE_SHARED")))' \
-      >/dev/null 2>&1 && echo $$p && exit; \
-  done; \
-  for p in python3.11 python3.12 python3.10 python3; do \
-    $$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
-      >/dev/null 2>&1 && echo $$p && exit; \
-  done)
+# A usable interpreter: 3.10 to 3.12, able to make virtual environments, and with the shared library
+# that Triton's Python backend links.
+PROBE := import ctypes, ensurepip, os, sys, sysconfig; \
+  version = sys.version_info[:2]; \
+  assert (3, 10) <= version <= (3, 12); \
+  name = "libpython%d.%d.so.1.0" % version; \
+  path = os.path.join(sysconfig.get_config_var("LIBDIR"), name); \
+  ctypes.CDLL(path if os.path.exists(path) else name)
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.10 python3; do \
+  $$p -c '$(PROBE)' >/dev/null 2>&1 && echo $$p && exit; done)
+PYTHON_VERSION := $(if $(PYTHON),$(shell $(PYTHON) -V 2>/dev/null | tr -d ' '))
 
-TEST := .venv
-DEMO := .venv-demo
 comma := ,
+TEST := .venv
 TEST_EXTRAS := server$(comma)build$(comma)loadtest$(comma)dev
+TEST_STAMP := $(TEST)/.installed-$(PYTHON_VERSION)
+DEMO := .venv-demo
+DEMO_STAMP := $(DEMO)/.installed-$(PYTHON_VERSION)
 SOURCES := pyproject.toml constraints.txt
+
+# An environment whose interpreter is gone, or that belongs to a moved clone, is made again.
+IS_OURS := import mqspn, sys; sys.exit(not mqspn.__file__.startswith("$(CURDIR)/"))
+$(foreach venv,$(TEST) $(DEMO),$(shell cd / && "$(CURDIR)/$(venv)/bin/python" -c '$(IS_OURS)' \
+  >/dev/null 2>&1 || rm -f "$(CURDIR)/$(venv)"/.installed-*))
 
 help:
 	@echo "make demo     serve the committed model on a real Triton server, answer sample posts (no GPU, no torch)"
@@ -31,36 +38,39 @@ help:
 	@echo "make lock     resolve constraints.txt again"
 	@echo "make clean    remove the virtual environments and the demo's output"
 
-define install # venv, extras
-	@if [ -z "$(PYTHON)" ]; then \
-	  echo "No Python 3.10, 3.11 or 3.12 found. Install one (Debian: apt-get install python3 python3-venv), or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; fi
-	@echo "==> $(1): virtual environment with $$($(PYTHON) --version), packages [$(2)]; takes a minute or more"
-	@$(PYTHON) -m venv $(1) || { echo "Could not make a virtual environment with $(PYTHON) (Debian: apt-get install python3-venv)." >&2; exit 1; }
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(2)]' \
-	  || { echo "The packages could not be installed: see pip's message above (network, proxy or disk space), then run make $(MAKECMDGOALS) again." >&2; exit 1; }
-	@touch $(1)/.installed
+define install # virtual environment, extras, stamp, how long
+	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then \
+	  echo "The Triton server in the wheel is for Linux on x86-64, not $$(uname -sm). Use such a machine, or a container of one." >&2; exit 1; fi
+	@if ! "$(or $(PYTHON),false)" -c '$(PROBE)' >/dev/null 2>&1; then \
+	  echo "$(or $(PYTHON),No Python found here) will not do: it takes Python 3.10, 3.11 or 3.12 with its venv module and its shared library (libpython3.x.so)." >&2; \
+	  echo "Debian, Ubuntu: apt-get install python3-venv libpython3-dev; where python3 is newer: uv python install 3.12, then make $(MAKECMDGOALS) PYTHON=\$$(uv python find 3.12)" >&2; exit 1; fi
+	@echo "==> $(1): virtual environment with $$($(PYTHON) -V), packages of [$(2)]; $(4)"
+	@$(PYTHON) -m venv --clear $(1)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[$(2)]' \
+	  || { echo "The packages could not be installed: see pip's message above (network, proxy, disk space; glibc 2.35 or later is needed), then run make $(MAKECMDGOALS) again." >&2; exit 1; }
+	@touch $(3)
 endef
 
-$(DEMO)/.installed: $(SOURCES)
-	$(call install,$(DEMO),server)
+$(DEMO_STAMP): $(SOURCES)
+	$(call install,$(DEMO),server,$(DEMO_STAMP),about 150 MB; a minute)
 
-$(TEST)/.installed: $(SOURCES)
-	$(call install,$(TEST),$(TEST_EXTRAS))
+$(TEST_STAMP): $(SOURCES)
+	$(call install,$(TEST),$(TEST_EXTRAS),$(TEST_STAMP),with PyTorch: 400 MB from its CPU index$(comma) gigabytes otherwise)
 
-demo: $(DEMO)/.installed
+demo: $(DEMO_STAMP)
 	@$(DEMO)/bin/python demo/run.py --output demo-output
 
-lint: $(TEST)/.installed
+lint: $(TEST_STAMP)
 	@echo "==> ruff, mypy"
 	@$(TEST)/bin/ruff check .
 	@$(TEST)/bin/ruff format --check .
 	@$(TEST)/bin/mypy
 
-unit: $(TEST)/.installed
+unit: $(TEST_STAMP)
 	@echo "==> unit tests"
 	@$(TEST)/bin/python -m pytest tests/unit
 
-serving: $(TEST)/.installed
+serving: $(TEST_STAMP)
 	@echo "==> tests on the real Triton server"
 	@$(TEST)/bin/python -m pytest tests/serving
 
@@ -70,7 +80,7 @@ test: lint
 
 lock:
 	@echo "==> constraints.txt"
-	@$(PYTHON) -m venv .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
+	@$(PYTHON) -m venv --clear .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
 	@echo "torch==2.13.0" > .venv-lock/pins.txt
 	@.venv-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.10 --quiet \
 	  --extra server --extra build --extra loadtest --extra dev --constraints .venv-lock/pins.txt \

@@ -14,7 +14,9 @@ from pathlib import Path
 from mqspn.serving import ServerError, ServerSettings, TritonServer
 from mqspn.serving.ports import free_ports
 from mqspn_client import Client, MqspnError, Prediction, draw_prediction
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
@@ -61,23 +63,19 @@ def main() -> int:
 
 
 def _table(posts: list[dict[str, str]], answers: list[Prediction]) -> Table:
-    table = Table(show_lines=True)
-    for column in ("post", "text", "entity", "characters", "type", "score", "box (pixels)"):
-        table.add_column(column, overflow="fold")
+    """One row an entity; a post's text stands above its entities."""
+    table = Table(show_header=True, box=box.SIMPLE_HEAD)
+    for column in ("entity", "characters", "type", "score", "box in the image (pixels)"):
+        table.add_column(column, no_wrap=column != "entity")
     for post, answer in zip(posts, answers, strict=True):
-        entities = answer.entities
-        rows = [
-            (
-                e.text,
-                f"{e.start}-{e.end}",
-                e.type,
-                f"{e.score:.2f}",
-                ", ".join(f"{v:.0f}" for v in e.box.to_list()) if e.box else "not in the image",
-            )
-            for e in entities
-        ] or [("none", "", "", "", "")]
-        columns = ("\n".join(cells) for cells in zip(*rows, strict=True))
-        table.add_row(post["id"], post["text"], *columns)
+        table.add_row(f"[bold]{post['id']}[/]: {escape(post['text'])}")
+        for e in answer.entities:
+            where = ", ".join(f"{v:.0f}" for v in e.box.to_list()) if e.box else "not in the image"
+            row = (escape(e.text), f"{e.start}-{e.end}", e.type, f"{e.score:.2f}", where)
+            table.add_row("  " + row[0], *row[1:])
+        if not answer.entities:
+            table.add_row("  [dim]no entity[/]")
+        table.add_section()
     return table
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from mqspn_client import MqspnError
 from mqspn_client.command import batch, predict
 
 from mqspn.data.command import app as data_app
@@ -112,7 +113,7 @@ def evaluate(
 
         types = load_settings(settings).types
         posts = read_split(data, split, labels={t.label: t.name for t in types})
-        result = score(posts, ServedPredictor(url))
+        result = score(posts, ServedPredictor(url, progress=True))
         result["url"] = url
     else:
         from mqspn.checkpoint import load_checkpoint
@@ -187,7 +188,7 @@ def main() -> None:
         if package not in _EXTRAS:
             raise
         _fail(f"this needs {package}: pip install 'mqspn-triton[{_EXTRAS[package]}]'")
-    except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MqspnError) as error:
         _fail(str(error))
 
 

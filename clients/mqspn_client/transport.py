@@ -6,6 +6,7 @@ client's. Any object with these methods can take the real one's place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -114,8 +115,15 @@ class ConnectionSettings:
         return {
             "url": self.url,
             "creds": self.ssl.credentials() if self.ssl else None,
-            "channel_args": list((_DEFAULT_CHANNEL_ARGS | dict(self.channel_args)).items()),
+            "channel_args": list(self._channel_args().items()),
         }
+
+    def _channel_args(self) -> dict[str, Any]:
+        defaults = dict(_DEFAULT_CHANNEL_ARGS)
+        if re.match(r"(localhost|127\.[\d.]+|\[::1\]):", self.url):
+            # gRPC sends even this machine's calls through a proxy from the environment.
+            defaults["grpc.enable_http_proxy"] = 0
+        return defaults | dict(self.channel_args)
 
     def call_options(self, timeout_s: float) -> dict[str, Any]:
         """What every tritonclient call carries: a deadline, and the headers."""

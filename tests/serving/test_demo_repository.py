@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -191,19 +191,9 @@ def test_a_long_text_says_that_it_was_cut(client: Client) -> None:
 
 def test_requests_of_different_lengths_and_sizes_mix(client: Client) -> None:
     texts = ["Taylor Swift is on tour " + "today " * n for n in (0, 10, 30, 45, 90)] * 4
-    failures: list[str] = []
-
-    def call(text: str) -> None:
-        found = [e.text for e in client.predict(text).entities]
-        if found[:1] != ["Taylor Swift"]:
-            failures.append(f"{len(text)}: {found}")
-
-    threads = [threading.Thread(target=call, args=(text,)) for text in texts]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failures
+    with ThreadPoolExecutor(20) as pool:
+        found = list(pool.map(lambda text: client.predict(text).entities, texts))
+    assert [[e.text for e in entities][:1] for entities in found] == [["Taylor Swift"]] * len(texts)
 
 
 def mqspn(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -241,7 +231,7 @@ def test_batch_command(server: TritonServer, tmp_path: Path) -> None:
 
 
 def test_the_readmes_grpcurl_request(server: TritonServer) -> None:
-    """The README's JSON, through the committed .proto's field names, as grpcurl sends it."""
+    """The README's JSON as grpcurl sends it; `test_proto` holds the .proto to the same."""
     import base64
 
     import grpc
@@ -269,7 +259,33 @@ def test_the_readmes_grpcurl_request(server: TritonServer) -> None:
 def test_custom_and_standard_metrics_are_there(server: TritonServer, client: Client) -> None:
     import urllib.request
 
-    client.predict("Taylor Swift is on tour")
-    page = urllib.request.urlopen(server.metrics_url, timeout=10).read().decode()
+    def read() -> tuple[str, float]:
+        page = urllib.request.urlopen(server.metrics_url, timeout=10).read().decode()
+        found = re.search(r'mqspn_post_errors_total\{[^}]*code="IMAGE_FORMAT"[^}]*\} (\S+)', page)
+        return page, float(found[1]) if found else 0.0
+
+    page, before = read()
     assert 'nv_inference_request_success{model="mqspn"' in page
-    assert "mqspn_post_errors_total" in page
+    with pytest.raises(PostError):
+        client.predict("Taylor Swift is on tour", BAD["IMAGE_FORMAT"])
+    # The server publishes its models' metrics every two seconds.
+    deadline = time.monotonic() + 10
+    while read()[1] != before + 1 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert read()[1] == before + 1
+
+
+def test_the_demo_runs(tmp_path: Path) -> None:
+    """What `make demo` runs, on a server of its own."""
+    done = subprocess.run(
+        [sys.executable, str(DEMO / "run.py"), "--output", str(tmp_path / "pictures")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Server stopped." in done.stdout
+    for name in EXPECTED:
+        assert name in done.stdout
+        assert Image.open(tmp_path / "pictures" / f"{name}.png").width >= 200

@@ -256,7 +256,8 @@ def _grpc_ready(url: str) -> bool:
     from tritonclient.grpc import InferenceServerClient
     from tritonclient.utils import InferenceServerException
 
-    client = InferenceServerClient(url)
+    # A proxy from the environment is for the world outside, not for a server we started.
+    client = InferenceServerClient(url, channel_args=[("grpc.enable_http_proxy", 0)])
     try:
         return bool(client.is_server_ready(client_timeout=2.0))
     except InferenceServerException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,12 @@ def test_the_network_stage_leaves_the_visual_side_as_it_was(trained: Path) -> No
 def test_a_run_killed_in_its_last_stage_gives_the_same_weights(
     trained: Path, data: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Both runs start from the same first two stages; one is killed in the last one's epoch 2."""
+    for name in ("whole", "killed"):
+        shutil.copytree(trained / "run", tmp_path / name)
+        (tmp_path / name / "network.pt").unlink()
+    train(settings, data=data, run=tmp_path / "whole", output=tmp_path / "one", progress=False)
+
     original = train_module.network_stage
 
     def dies_in_its_second_epoch(*arguments: object) -> object:
@@ -108,14 +115,14 @@ def test_a_run_killed_in_its_last_stage_gives_the_same_weights(
         stage.batches = killed
         return stage, lost
 
-    arguments = {"data": data, "run": tmp_path / "run", "output": tmp_path / "two"}
+    arguments = {"data": data, "run": tmp_path / "killed", "output": tmp_path / "two"}
     with monkeypatch.context() as patch:
         patch.setattr(train_module, "network_stage", dies_in_its_second_epoch)
         with pytest.raises(KeyboardInterrupt):
             train(settings, **arguments, progress=False)
     assert not (tmp_path / "two").exists()
     train(settings, **arguments, progress=False)
-    expected, found = weights(trained / "one"), weights(tmp_path / "two")
+    expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
 
