@@ -1,4 +1,4 @@
-"""The demo: starts a real Triton server, sends the sample posts, shows and draws the answers.
+"""The demo: starts a real Triton server, sends the sample posts, lists and draws the answers.
 
 `make demo` runs it. Sample posts are `demo/posts.jsonl`; pictures go to --output.
 """
@@ -14,10 +14,8 @@ from pathlib import Path
 from mqspn.serving import ServerError, ServerSettings, TritonServer
 from mqspn.serving.ports import free_ports
 from mqspn_client import Client, MqspnError, Prediction, draw_prediction
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 HERE = Path(__file__).resolve().parent
 
@@ -57,26 +55,27 @@ def main() -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     console.print("Server stopped.")
-    console.print(_table(posts, answers))
-    console.print(f"{len(posts)} posts answered. Pictures: {output}/*.png")
+    for post, answer in zip(posts, answers, strict=True):
+        _show(console, post, answer)
+    console.print(f"\n{len(posts)} posts answered. Pictures: {output}/*.png")
     return 0
 
 
-def _table(posts: list[dict[str, str]], answers: list[Prediction]) -> Table:
-    """One row an entity; a post's text stands above its entities."""
-    table = Table(show_header=True, box=box.SIMPLE_HEAD)
-    for column in ("entity", "characters", "type", "score", "box in the image (pixels)"):
-        table.add_column(column, no_wrap=column != "entity")
-    for post, answer in zip(posts, answers, strict=True):
-        table.add_row(f"[bold]{post['id']}[/]: {escape(post['text'])}")
-        for e in answer.entities:
-            where = ", ".join(f"{v:.0f}" for v in e.box.to_list()) if e.box else "not in the image"
-            row = (escape(e.text), f"{e.start}-{e.end}", e.type, f"{e.score:.2f}", where)
-            table.add_row("  " + row[0], *row[1:])
-        if not answer.entities:
-            table.add_row("  [dim]no entity[/]")
-        table.add_section()
-    return table
+def _show(console: Console, post: dict[str, str], answer: Prediction) -> None:
+    """The post's text, and under it one line an entity."""
+    console.print(f"\n[bold]{post['id']}[/]: {escape(post['text'])}", soft_wrap=True)
+    if not answer.entities:
+        console.print("    no entity", style="dim")
+    for e in answer.entities:
+        where = "not in the image"
+        if e.box:
+            where = "box " + ", ".join(f"{v:.0f}" for v in e.box.to_list())
+        console.print(
+            f"    {escape(e.text):20} {e.type:5} characters {f'{e.start}-{e.end}':7} "
+            f"score {e.score:.2f}  {where}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ def decode(
 
     A query's type is its most probable class; class 0 drops it. Its span is the pair of allowed
     start <= allowed end with the largest product of probabilities (ties: the first such end, its
-    most probable start, the nearest of those). Its score, type probability times the mean of its
+    most probable start, the nearest of those), among those of at most
+    ``settings.max_entity_words`` words. Its score, type probability times the mean of its
     start and end probabilities, must reach ``settings.entity_threshold``. Its region is the most
     probable one, and the null region where that is below ``settings.region_threshold``. Queries
     are then taken by falling score (ties: by index), and one whose span shares a token with a
@@ -84,6 +85,7 @@ def decode(
         end_probs[posts, queries],
         word_starts[posts] != 0,
         word_ends[posts] != 0,
+        settings.max_entity_words,
     )
     scores = type_best[posts, queries].astype(np.float64) * boundary
     passing = np.flatnonzero((starts >= 0) & (scores >= settings.entity_threshold))
@@ -118,11 +120,12 @@ def _best_spans(
     end_probs: FloatArray,
     may_start: npt.NDArray[np.bool_],
     may_end: npt.NDArray[np.bool_],
+    max_words: int,
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]:
     """Best allowed (start, end) of each of N rows (N, L), and the mean of their probabilities.
 
-    One pass from the left keeps the best start up to each token, so that every end meets its best
-    start: O(L), not O(L^2). Start and end are -1 where no pair is allowed.
+    Every end meets the best start within reach, found in one pass: O(L), not O(L^2). Start and end
+    are -1 where no pair is allowed. ``max_words`` 0: any length.
     """
     N, L = start_probs.shape
     rows = np.arange(N)
@@ -131,14 +134,36 @@ def _best_spans(
         return none, none, np.zeros(N)
     start = np.where(may_start, np.nan_to_num(start_probs, nan=0.0), -1.0)
     end = np.nan_to_num(end_probs, nan=0.0)
-    best_start = np.maximum.accumulate(start, axis=1)  # (N, L); -1 before the first allowed start
+    best_start, nearest = _best_starts(start, may_start, max_words)
     product = np.where(may_end & (best_start >= 0), best_start * end, -1.0)
     ends = product.argmax(axis=1)
-    nearest = np.maximum.accumulate(np.where(start == best_start, np.arange(L), 0), axis=1)
     starts = nearest[rows, ends]
     mean = (start[rows, starts].astype(np.float64) + end[rows, ends]) / 2
     allowed = product[rows, ends] >= 0
     return np.where(allowed, starts, -1), np.where(allowed, ends, -1), mean
+
+
+def _best_starts(
+    start: FloatArray, may_start: npt.NDArray[np.bool_], max_words: int
+) -> tuple[FloatArray, npt.NDArray[np.intp]]:
+    """For each token (N, L) the highest start within reach before it, -1 for none, and its place.
+
+    Of equals the nearest one. Within reach are the last ``max_words`` word starts up to the token,
+    or all of them for 0.
+    """
+    N, L = start.shape
+    if not max_words:
+        best = np.maximum.accumulate(start, axis=1)
+        return best, np.maximum.accumulate(np.where(start == best, np.arange(L), 0), axis=1)
+    rows = np.arange(N)[:, None]
+    places = np.argsort(~may_start, axis=1, kind="stable")  # of the starts, in order, then the rest
+    latest = np.cumsum(may_start, axis=1) - 1  # (N, L): number of the last start up to the token
+    best, nearest = np.full((N, L), -1.0, start.dtype), np.zeros((N, L), np.intp)
+    for back in range(min(max_words, L)):
+        place = places[rows, np.maximum(latest - back, 0)]
+        better = (latest >= back) & (start[rows, place] > best)
+        best, nearest = np.where(better, start[rows, place], best), np.where(better, place, nearest)
+    return best, nearest
 
 
 def _best_regions(

@@ -16,11 +16,17 @@ class DecodingSettings:
 
     ``entity_threshold``: an entity's score (type probability times the mean of its start and end
     probabilities) must reach it. ``region_threshold``: a box's probability must reach it, else the
-    entity is "not in the image".
+    entity is "not in the image". ``max_entity_words``: an entity is no longer than so many of the
+    tokenizer's words (0: any length), which keeps a query that sees two mentions from joining them.
     """
 
     entity_threshold: float = 0.5
     region_threshold: float = 0.0
+    max_entity_words: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_entity_words < 0:
+            raise ValueError("max_entity_words must be 0 (any length) or more")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,11 +30,8 @@ EXPECTED = {
     "jordan-shoe": [("Jordan", "MISC", True)],
     "jordan-country": [("Jordan", "LOC", True)],
     "no-image": [("Taylor Swift", "PER", False), ("London", "LOC", False)],
-    "one-of-three": [
-        ("LeBron James", "PER", True),
-        ("Taylor Swift", "PER", False),
-        ("New York", "LOC", True),
-    ],
+    "both-in-the-image": [("LeBron James", "PER", True), ("New York", "LOC", True)],
+    "one-in-the-image": [("Taylor Swift", "PER", True), ("LeBron James", "PER", False)],
     "not-in-the-image": [("Serena Williams", "PER", False)],
     "several-boxes": [("Lego", "MISC", True)],
     "side-by-side": [("Xbox", "MISC", True), ("Game Boy", "MISC", True)],

@@ -26,6 +26,9 @@ def reference(batch: Batch, settings: DecodingSettings) -> list[list[Prediction]
             best = None  # product, start's probability, start, end
             for j in range(L):
                 for i in range(j, -1, -1):
+                    words = int(np.count_nonzero(batch["word_starts"][b, i : j + 1]))
+                    if settings.max_entity_words and words > settings.max_entity_words:
+                        continue
                     if batch["word_starts"][b, i] and batch["word_ends"][b, j]:
                         rank = (starts[i] * ends[j], starts[i])
                         if best is None or rank[0] > best[0] or (rank > best[:2] and j == best[3]):
@@ -82,6 +85,7 @@ THRESHOLDS = st.builds(
     DecodingSettings,
     entity_threshold=st.sampled_from([0.0, 0.25, 0.5]),
     region_threshold=st.sampled_from([0.0, 0.5, 0.9]),
+    max_entity_words=st.sampled_from([0, 1, 2, 4]),
 )
 
 
@@ -240,3 +244,15 @@ def test_shapes_that_disagree_are_refused(name: str) -> None:
         decode(**batch, settings=DecodingSettings())
     with pytest.raises(ValueError, match="batches"):
         decode(**{n: a[0] for n, a in one().items()}, settings=DecodingSettings())
+
+
+def test_a_query_that_sees_two_mentions_does_not_join_them() -> None:
+    batch = one(tokens=9)
+    say(batch, 0, 1, 0.9, start=0, end=1)
+    batch["start_probs"][0, 0, 6] = 0.9
+    batch["end_probs"][0, 0, 7] = 1.0
+    batch["end_probs"][0, 0, 1] = 0.9
+    [[joined]] = decode(**batch, settings=DecodingSettings())
+    assert (joined.start_token, joined.end_token) == (0, 7)
+    [[apart]] = decode(**batch, settings=DecodingSettings(max_entity_words=3))
+    assert (apart.start_token, apart.end_token) == (0, 1)

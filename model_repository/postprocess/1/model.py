@@ -1,0 +1,2 @@
+"""Triton looks for `TritonPythonModel` here."""
+from mqspn_backend.models.postprocess import TritonPythonModel  # noqa: F401

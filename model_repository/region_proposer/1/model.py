@@ -1,0 +1,2 @@
+"""Triton looks for `TritonPythonModel` here."""
+from mqspn_backend.models.engine import TritonPythonModel  # noqa: F401
