@@ -93,7 +93,7 @@ def build_repository(
             module = "engine" if name in ENGINES else name
             _write(
                 folder / name / "1" / "model.py",
-                '"""Triton looks for `TritonPythonModel` here."""\n'
+                '"""Triton looks for `TritonPythonModel` here."""\n\n'
                 f"from mqspn_backend.models.{module} import TritonPythonModel  # noqa: F401\n",
             )
         for name, path in graph_files.items():
