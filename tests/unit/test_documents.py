@@ -16,7 +16,6 @@ def test_every_relative_link_leads_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
     for link in links:
         assert (document.parent / link).exists(), link
-    assert links or document.name in ("architecture.md", "client.md", "metrics.md")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -76,6 +76,8 @@ def serve(
     except ValueError as error:
         _fail(str(error))
     signal.signal(signal.SIGTERM, _interrupt)
+    # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     server = TritonServer(settings)
     typer.echo(f"starting Triton on {settings.repository} ({profile} profile)", err=True)
     try:
