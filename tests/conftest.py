@@ -6,6 +6,7 @@ entity; its box is the middle quarter of the image, or the caller's first region
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mqspn_backend.serving_settings import ServingSettings
+
+# A shell starts background jobs with SIGINT ignored, and every child would inherit that: the
+# tests that press Ctrl-C would test nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True, kw_only=True)
