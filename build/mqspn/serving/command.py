@@ -103,10 +103,11 @@ def default_repository() -> Path:
 
 def _stop(server: TritonServer) -> None:
     limit_s = server.settings.exit_timeout_s
-    typer.echo("stopping; Ctrl-C again to kill", err=True)
     try:
+        typer.echo("stopping; Ctrl-C again to kill", err=True)
         clean = server.stop()
     except KeyboardInterrupt:
+        server.kill()
         _fail("the server was killed; requests in flight were lost")
     if not clean:
         _fail(f"the server did not end well within {limit_s:g} s; see {server.settings.log_file}")
