@@ -202,7 +202,8 @@ def _write(answers: list[tuple[InputRow, Answer]], writer: BinaryIO, counts: Bat
 
 @contextmanager
 def _reader(source: str, target: str) -> Iterator[BinaryIO]:
-    if "-" not in (source, target) and Path(source).resolve() == Path(target).resolve():
+    written = {Path(target).resolve(), _part(target).resolve()}
+    if "-" not in (source, target) and Path(source).resolve() in written:
         raise BatchInputError("input and output are the same file")
     if source == "-":
         yield sys.stdin.buffer
@@ -223,6 +224,9 @@ def _writer(target: str, resume: bool) -> Iterator[BinaryIO]:
         return
     if Path(target).is_dir():
         raise BatchInputError(f"output {target} is a folder; give a file name")
+    if Path(target).exists() and not Path(target).is_file():
+        # The finished part file would take a device's place.
+        raise BatchInputError(f"output {target} is no regular file; give a file name, or -")
     part = _part(target)
     try:
         writer = part.open("r+b" if resume and part.exists() else "w+b")

@@ -170,7 +170,7 @@ def _region_rows(regions: Regions) -> NDArray[np.float32]:
     """Regions of one post as FP32 (K, 4); raises `PostError` (REGIONS_INVALID)."""
     try:
         rows = np.asarray(regions, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise PostError("REGIONS_INVALID", f"regions are not numbers: {error}") from error
     if rows.size == 0:
         return np.zeros((0, 4), np.float32)
