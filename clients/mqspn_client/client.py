@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -45,7 +46,7 @@ _NOT_READY = (
 T = TypeVar("T")
 
 
-class _ClientBase(Generic[T]):
+class _ClientBase(ABC, Generic[T]):
     """What both clients share: everything but the I/O. ``T`` is the transport's type."""
 
     def __init__(
@@ -73,8 +74,9 @@ class _ClientBase(Generic[T]):
             )
         self._transport = transport
 
+    @abstractmethod
     def _connect(self, settings: ConnectionSettings) -> T:
-        raise NotImplementedError
+        """The gRPC connection of ``settings``."""
 
     def _budget(self, timeout_s: float | None) -> CallBudget:
         if self._closed:
