@@ -17,6 +17,8 @@ __all__ = ["draw_prediction"]
 
 # Pictures are brought to a width between these, so that letters stay readable.
 _LEAST_WIDTH, _MOST_WIDTH = 640, 1280
+# A picture of one column of pixels must not be enlarged without end.
+_MOST_HEIGHT = 8192
 _LABEL_HEIGHT, _LABEL_MARGIN = 26, 8
 
 Rectangle = tuple[float, float, float, float]
@@ -38,12 +40,14 @@ def draw_prediction(
         return draw_caption(prediction, width=_LEAST_WIDTH, pen=pen, text=text, has_image=False)
     picture = _upright(image)
     scale = min(max(_LEAST_WIDTH, picture.width), _MOST_WIDTH) / picture.width
+    scale = min(scale, _MOST_HEIGHT / picture.height)
     if scale != 1.0:
-        size = (round(picture.width * scale), max(1, round(picture.height * scale)))
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
         picture = picture.resize(size, Image.Resampling.LANCZOS)
     _draw_boxes(picture, prediction.entities, scale, pen)
-    caption = draw_caption(prediction, width=picture.width, pen=pen, text=text, has_image=True)
-    canvas = Image.new("RGB", (picture.width, picture.height + caption.height))
+    width = max(_LEAST_WIDTH, picture.width)
+    caption = draw_caption(prediction, width=width, pen=pen, text=text, has_image=True)
+    canvas = Image.new("RGB", (width, picture.height + caption.height), "white")
     canvas.paste(picture, (0, 0))
     canvas.paste(caption, (0, picture.height))
     return canvas

@@ -152,3 +152,10 @@ def test_letters_that_the_font_lacks_are_left_out():
     assert pen.clean("Jor\nd\0an \uffff") == "Jor dan "
     assert pen.fit("W" * 100, 200).endswith("...")
     assert pen.body.getlength(pen.fit("W" * 100, 200)) <= 200
+
+
+@pytest.mark.parametrize("size", [(1, 200_000), (200_000, 1), (2, 5000)])
+def test_a_very_thin_image_stays_drawable(size):
+    picture = draw_prediction(Image.new("RGB", size), Prediction((), "v", False), text="thin")
+    assert 640 <= picture.width <= 4096
+    assert picture.height <= 10_000
