@@ -29,7 +29,7 @@ from mqspn_client.batch_rows import (
     row_line,
 )
 from mqspn_client.client import Client
-from mqspn_client.errors import MqspnError, RequestError, ServerInternalError
+from mqspn_client.errors import MqspnError, RequestError
 from mqspn_client.types import Prediction
 
 __all__ = ["BatchCounts", "BatchInputError", "BatchSettings", "BatchStoppedError", "run_batch"]
@@ -186,7 +186,8 @@ def _answer(client: Client, row: InputRow) -> Answer:
     except MqspnError as error:
         return error
     except Exception as error:  # a row must never stop the job, nor may a fault go unseen
-        return ServerInternalError(f"the client failed: {type(error).__name__}: {error}")
+        name = type(error).__name__
+        return RowError(f"line {row.line}: the client failed on it: {name}: {error}")
 
 
 def _write(answers: list[tuple[InputRow, Answer]], writer: BinaryIO, counts: BatchCounts) -> None:

@@ -17,7 +17,9 @@ RowId = str | int | None
 
 
 class RowError(MqspnError):
-    """A row that is no post: bad JSON, a missing key, a value of the wrong type."""
+    """A row that is no post (bad JSON, a missing key, a value of the wrong type), or one that the
+    client itself failed on.
+    """
 
     code = "ROW_INVALID"
 

@@ -1,12 +1,15 @@
 """The command line: `predict` for one post, `batch` for a file of them.
 
 Exit codes: 0 done; 1 the call failed, or the job stopped; 2 wrong usage; 3 (`batch`) done, but
-some rows carry errors; 130 interrupted.
+some rows carry errors; 130 interrupted; 141 (`batch`) nobody reads the output any more.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -18,7 +21,7 @@ from rich.text import Text
 from mqspn_client.batch import BatchInputError, BatchSettings, BatchStoppedError, run_batch
 from mqspn_client.client import Client
 from mqspn_client.draw import draw_prediction
-from mqspn_client.errors import MqspnError
+from mqspn_client.errors import InvalidRequestError, MqspnError
 from mqspn_client.lettering import type_colour
 from mqspn_client.retry import RetrySettings
 from mqspn_client.transport import SslSettings
@@ -27,11 +30,15 @@ from mqspn_client.types import Entity, Prediction
 __all__ = ["app", "batch", "predict"]
 
 _FAILED, _USAGE, _ROWS_FAILED, _INTERRUPTED = 1, 2, 3, 130
+# What a shell says of a program that SIGPIPE ended, as it ends cat or grep.
+_PIPE_CLOSED = 141
 
 #: A job is patient: it outlasts about 10 seconds without a server.
 _BATCH_RETRY = RetrySettings(attempts=9)
 
-Url = Annotated[str, typer.Option(help="HOST:PORT of the server's gRPC port.")]
+Url = Annotated[
+    str, typer.Option(metavar="HOST:PORT", help="The server's gRPC port, as 127.0.0.1:8001.")
+]
 RootCertificates = Annotated[
     Path | None, typer.Option(help="PEM file of the authorities to trust; turns TLS on.")
 ]
@@ -60,18 +67,21 @@ def predict(
     rows = _parse_regions(regions)
     ssl = _ssl(root_certificates, private_key, certificate_chain)
     try:
-        with Client(url, timeout_s=timeout, ssl=ssl) as client:
+        with _client(url, timeout, ssl) as client:
             prediction = client.predict(text, image, regions=rows)
-        if draw is not None:
-            draw_prediction(image, prediction, text=text).save(draw)
     except MqspnError as error:
         _fail(str(error), _FAILED)
-    except (OSError, ValueError) as error:  # of Pillow, writing the picture
-        _fail(f"cannot write {draw}: {error}", _FAILED)
+    except KeyboardInterrupt:
+        _fail("interrupted", _INTERRUPTED)
     if as_json:
-        typer.echo(json.dumps(prediction.to_dict(), ensure_ascii=False, indent=2))
+        _print_json(prediction)
     else:
         _print_table(prediction, has_image=image is not None)
+    if draw is not None:  # at the end: where it fails, the answer is there
+        try:
+            draw_prediction(image, prediction, text=text).save(draw)
+        except (MqspnError, OSError, ValueError) as error:
+            _fail(f"cannot write {draw}: {error}", _FAILED)
 
 
 def batch(
@@ -120,12 +130,16 @@ def batch(
     kept = "" if target == "-" else f"; {target}.part keeps the rows written, --resume goes on"
     ssl = _ssl(root_certificates, private_key, certificate_chain)
     try:
-        with Client(url, timeout_s=timeout, retry=_BATCH_RETRY, ssl=ssl) as client:
+        with _client(url, timeout, ssl, _BATCH_RETRY) as client:
             counts = run_batch(client, source, target, settings)
     except BatchInputError as error:
         _fail(str(error), _USAGE)
     except BatchStoppedError as error:
         _fail(f"{error}; {error.counts}{kept}", _FAILED)
+    except BrokenPipeError:
+        # What is still in the buffer would break the pipe again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(_PIPE_CLOSED) from None
     except (MqspnError, OSError) as error:
         _fail(str(error), _FAILED)
     except KeyboardInterrupt:
@@ -143,6 +157,15 @@ app.command()(batch)
 def _fail(message: str, code: int) -> NoReturn:
     typer.echo("mqspn: " + " ".join(message.split()), err=True)
     raise typer.Exit(code)
+
+
+def _client(
+    url: str, timeout: float, ssl: SslSettings | None, retry: RetrySettings | None = None
+) -> Client:
+    try:
+        return Client(url, timeout_s=timeout, ssl=ssl, retry=retry or RetrySettings())
+    except InvalidRequestError as error:  # an address or a certificate that will not do
+        _fail(str(error), _USAGE)
 
 
 def _ssl(root: Path | None, key: Path | None, chain: Path | None) -> SslSettings | None:
@@ -163,7 +186,20 @@ def _parse_regions(text: str | None) -> list[list[float]] | None:
     return rows
 
 
+def _print_json(prediction: Prediction) -> None:
+    """JSON for programs: what the output's encoding lacks is escaped, and nothing is lost."""
+    line = json.dumps(prediction.to_dict(), ensure_ascii=False, indent=2)
+    try:
+        line.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        line = json.dumps(prediction.to_dict(), indent=2)
+    typer.echo(line)
+
+
 def _print_table(prediction: Prediction, *, has_image: bool) -> None:
+    """A table for people: what the output's encoding lacks becomes a question mark."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     console = Console()
     if not prediction.entities:
         console.print("no entities")

@@ -169,7 +169,8 @@ def _encode_text(text: str) -> bytes:
 def _region_rows(regions: Regions) -> NDArray[np.float32]:
     """Regions of one post as FP32 (K, 4); raises `PostError` (REGIONS_INVALID)."""
     try:
-        rows = np.asarray(regions, dtype=np.float32)
+        with np.errstate(all="ignore"):  # a number too large for FP32 becomes an infinity
+            rows = np.asarray(regions, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as error:
         raise PostError("REGIONS_INVALID", f"regions are not numbers: {error}") from error
     if rows.size == 0:

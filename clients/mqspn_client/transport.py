@@ -7,11 +7,11 @@ client's. Any object with these methods can take the real one's place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import numpy as np
@@ -22,6 +22,7 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from mqspn_client.errors import InvalidRequestError, MqspnError, ProtocolError
 from mqspn_client.grpc_status import error_from_status
+from mqspn_client.in_flight import CallsInFlight, TasksInFlight
 from mqspn_client.types import ServerMetadata
 
 __all__ = [
@@ -34,6 +35,12 @@ __all__ = [
 ]
 
 Tensors = Mapping[str, NDArray[Any]]
+
+R = TypeVar("R")
+
+# gRPC's own ways to name a target pass as they are: a name with its resolver, a list of addresses.
+_GRPC_TARGET = re.compile(r"(dns|ipv4|ipv6|unix):\S*[^\s\d]\S*")
+_HOST_PORT = re.compile(r"(\[[^\s\[\]/]+\]|[^\s:/@\[\]]+):(?P<port>[0-9]{1,5})")
 
 _DEFAULT_CHANNEL_ARGS: dict[str, Any] = {
     # The largest message that gRPC and Triton carry: 2 GiB - 1.
@@ -106,9 +113,14 @@ class ConnectionSettings:
     headers: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        if "//" in self.url and not self.url.startswith("dns:"):
+        """Raises `InvalidRequestError` for a ``url`` that is no address."""
+        if _GRPC_TARGET.fullmatch(self.url):
+            return
+        address = _HOST_PORT.fullmatch(self.url)
+        if address is None or not 0 < int(address["port"]) < 2**16:
             raise InvalidRequestError(
-                f"url must be host:port without a scheme, as 127.0.0.1:8001, not {self.url!r}"
+                f"url must be HOST:PORT of the server's gRPC port, without a scheme, as "
+                f"127.0.0.1:8001, not {self.url!r}"
             )
 
     def _options(self) -> dict[str, Any]:
@@ -142,48 +154,70 @@ class ConnectionSettings:
 
 
 class GrpcTransport:
-    """`Transport` over gRPC. Threads may share it."""
+    """`Transport` over gRPC. Threads may share it.
+
+    A call goes on when Ctrl-C ends the waiting for it (see `mqspn_client.in_flight`).
+    """
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self._settings = settings
         self._client = settings.open()
+        self._in_flight = CallsInFlight()
 
     def infer(self, model: str, tensors: Tensors, timeout_s: float) -> NDArray[Any]:
-        with _errors_translated(self._settings.url):
+        def call() -> NDArray[Any]:
             result = self._client.infer(
                 model,
                 _inputs(tensors),
                 outputs=_outputs(),
                 **self._settings.call_options(timeout_s),
             )
-        return _entities(result)
+            return _entities(result)
+
+        return self._run(call)
 
     def ready(self, model: str, timeout_s: float) -> bool:
-        with _errors_translated(self._settings.url):
+        def call() -> bool:
             options = self._settings.call_options(timeout_s)
             return bool(
                 self._client.is_server_ready(**options)
                 and self._client.is_model_ready(model, **options)
             )
 
+        return self._run(call)
+
     def metadata(self, model: str, timeout_s: float) -> ServerMetadata:
-        with _errors_translated(self._settings.url):
+        def call() -> ServerMetadata:
             options = self._settings.call_options(timeout_s)
             return _metadata(
                 self._client.get_server_metadata(**options),
                 self._client.get_model_metadata(model, **options),
             )
 
+        return self._run(call)
+
     def close(self) -> None:
-        self._client.close()
+        """Wait for the calls under way, then close; Ctrl-C closes at once."""
+        try:
+            self._in_flight.wait()
+        finally:
+            self._client.close()
+
+    def _run(self, call: Callable[[], R]) -> R:
+        with _errors_translated(self._settings.url):
+            return self._in_flight.run(call)
 
 
 class AsyncGrpcTransport:
-    """`AsyncTransport` over gRPC. It belongs to the loop of its first call."""
+    """`AsyncTransport` over gRPC. It belongs to the loop of its first call.
+
+    A call goes on when the task that awaits it is cancelled (see `mqspn_client.in_flight`).
+    """
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self._settings = settings
         self._client: Any = None
+        self._in_flight = TasksInFlight()
 
     def _open(self) -> Any:
         if self._client is None:
@@ -191,34 +225,46 @@ class AsyncGrpcTransport:
         return self._client
 
     async def infer(self, model: str, tensors: Tensors, timeout_s: float) -> NDArray[Any]:
-        with _errors_translated(self._settings.url):
+        async def call() -> NDArray[Any]:
             result = await self._open().infer(
                 model,
                 _inputs(tensors),
                 outputs=_outputs(),
                 **self._settings.call_options(timeout_s),
             )
-        return _entities(result)
+            return _entities(result)
+
+        return await self._run(call())
 
     async def ready(self, model: str, timeout_s: float) -> bool:
-        with _errors_translated(self._settings.url):
+        async def call() -> bool:
             options = self._settings.call_options(timeout_s)
             return bool(
                 await self._open().is_server_ready(**options)
                 and await self._open().is_model_ready(model, **options)
             )
 
+        return await self._run(call())
+
     async def metadata(self, model: str, timeout_s: float) -> ServerMetadata:
-        with _errors_translated(self._settings.url):
+        async def call() -> ServerMetadata:
             options = self._settings.call_options(timeout_s)
             return _metadata(
                 await self._open().get_server_metadata(**options),
                 await self._open().get_model_metadata(model, **options),
             )
 
+        return await self._run(call())
+
     async def close(self) -> None:
+        """Wait for the calls under way, those of cancelled tasks too, then close."""
+        await self._in_flight.wait()
         if self._client is not None:
             await self._client.close()
+
+    async def _run(self, call: Coroutine[Any, Any, R]) -> R:
+        with _errors_translated(self._settings.url):
+            return await self._in_flight.run(call)
 
 
 def translated(error: InferenceServerException, url: str) -> MqspnError:

@@ -96,16 +96,21 @@ def test_ctrl_c_while_models_load_ends_it(echo_repository: Path, tmp_path: Path)
     assert out == ""
 
 
-def test_a_server_that_dies_ends_the_command(echo_repository: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_server_that_dies_ends_the_command(
+    number: signal.Signals, echo_repository: Path, tmp_path: Path
+) -> None:
     with serving(echo_repository, tmp_path) as (process, _):
         ready_line(process)
         log = (tmp_path / "mqspn-serve.log").read_text()
         pid = re.search(r"^I\d+ \S+ (\d+) grpc_server", log, re.MULTILINE)
         assert pid is not None
-        os.kill(int(pid[1]), signal.SIGKILL)
+        os.kill(int(pid[1]), number)
         _, err = process.communicate(timeout=15)
     assert process.returncode == 1
-    assert "ended by itself (exit code 137)" in err
+    assert f"ended by itself (exit code {128 + number})" in err
+    told = "the server received signal 11 (SIGSEGV)"  # nobody lives to tell of SIGKILL
+    assert (f"):\n{told}\nthe whole log" in err) == (number == signal.SIGSEGV)
     assert "mqspn-serve.log" in err
 
 

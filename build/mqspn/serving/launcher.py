@@ -137,7 +137,7 @@ class TritonServer:
 
     def failure(self) -> str:
         """What the log gives as the reason why the server ended; empty where it gives none."""
-        return "\n".join(failure_lines(self._read_log()))
+        return "\n".join(failure_lines(self._read_log(), was_ready=self._was_ready))
 
     def __enter__(self) -> TritonServer:
         self.start()
@@ -193,7 +193,7 @@ class TritonServer:
         return self.settings.tls or _grpc_ready(self.url)
 
     def _reason(self) -> str:
-        lines = failure_lines(self._read_log())
+        lines = failure_lines(self._read_log(), was_ready=False)
         where = f"\nthe whole log: {self.settings.log_file}" if self.settings.log_file else ""
         return (":\n" + "\n".join(f"  {line}" for line in lines) if lines else "") + where
 

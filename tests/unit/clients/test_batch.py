@@ -159,13 +159,17 @@ def test_a_server_error_is_its_row_s(job, server):
     assert (counts.answered, counts.failed) == (2, 1)
 
 
-def test_a_failing_client_is_its_row_s_too(job, client, monkeypatch):
+def test_a_failing_client_is_its_row_s_too_and_stops_nothing(job, client, monkeypatch):
     def broken(*args, **kwargs):
         raise KeyError("surprise")
 
     monkeypatch.setattr(client, "predict", broken)
-    _, rows = job([{"id": 1, "text": "A"}])
-    assert "surprise" in rows[0]["error"]["message"]
+    counts, rows = job([{"id": i, "text": "A"} for i in range(30)], give_up_after=2)
+    assert counts.failed == 30
+    assert rows[2]["error"] == {
+        "code": "ROW_INVALID",
+        "message": "line 3: the client failed on it: KeyError: 'surprise'",
+    }
 
 
 def test_a_server_that_goes_away_stops_the_job_which_can_be_resumed(job, server, tmp_path):

@@ -270,10 +270,53 @@ def test_the_http_port_is_named_as_the_mistake(connect):
         http.server_close()
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:8001", "grpc://127.0.0.1:8001"])
-def test_a_url_with_a_scheme_is_refused(connect, url):
-    with pytest.raises(InvalidRequestError, match="host:port"):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "localhost",
+        "localhost:",
+        ":8001",
+        "localhost:grpc",
+        "localhost:-1",
+        "localhost:0",
+        "localhost:65536",
+        "localhost:8001/",
+        " localhost:8001",
+        "::1:8001",
+        "http://127.0.0.1:8001",
+        "https://triton.example.org",
+        "grpc://127.0.0.1:8001",
+        "localhost:٨٠٠١",
+    ],
+)
+def test_what_is_no_address_is_refused(connect, url):
+    with pytest.raises(InvalidRequestError, match=r"HOST:PORT.*127\.0\.0\.1:8001") as raised:
         connect(url)
+    assert repr(url) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8001",
+        "[::1]:8001",
+        "triton-0.example.org:65535",
+        "my_service:1",
+        "dns:8001",
+        "dns:///triton.example.org:8001",
+        "ipv4:10.0.0.1:8001,10.0.0.2:8001",
+        "unix:/run/triton.sock",
+    ],
+)
+def test_an_address_is_taken(connect, url):
+    with connect(url):
+        pass
+
+
+def test_the_address_of_another_transport_is_not_looked_at():
+    with Client("", transport=Wire()) as client:
+        assert client.ready()
 
 
 @pytest.mark.parametrize("answers", [[], [b"{}", b"{}"], [b"not JSON"], [b'{"entities": 1}']])
@@ -359,17 +402,6 @@ def test_tasks_may_share_an_async_client(server):
     answers = asyncio.run(call())
     assert [a.entities[0].text for a in answers] == [f"N{i}" for i in range(100)]
     assert server.most_at_once > 4
-
-
-def test_a_cancelled_task_is_cancelled(server):
-    server.always = lambda tensors, context: time.sleep(1)
-
-    async def call():
-        async with AsyncClient(server.url) as client:
-            await asyncio.wait_for(client.predict("Jordan"), 0.1)
-
-    with pytest.raises(asyncio.TimeoutError):
-        asyncio.run(call())
 
 
 class Wire:

@@ -1,7 +1,7 @@
 """The commands and their exit codes, against a real gRPC server."""
 
-import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -75,18 +75,43 @@ def test_predict_draws(server, image, tmp_path):
         assert drawn.width == 640
 
 
+@pytest.mark.parametrize("target", ["no/such/folder/a.png", "a.unknown"])
+def test_an_answer_that_cannot_be_drawn_is_printed_all_the_same(server, target):
+    done = mqspn("predict", "--url", server.url, "--text", "Jordan", "--json", "--draw", target)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"mqspn: cannot write {target}: ")
+    assert done.stderr.count("\n") == 1
+    assert json.loads(done.stdout)["entities"][0]["text"] == "Jordan"
+
+
+@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C"}])
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_an_output_without_the_letters_of_the_answer(server, environment, form):
+    done = subprocess.run(
+        [*PROGRAM, "predict", "--url", server.url, "--text", "Zażółć 😀", *form],
+        env={**os.environ, **environment},
+        capture_output=True,
+        timeout=30,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    if form:
+        assert json.loads(done.stdout)["entities"][0]["text"] == "Zażółć"
+    else:
+        assert b"PER" in done.stdout
+        assert "Zażółć" in done.stdout.decode() or b"Za????" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["--url", "127.0.0.1:1"], 1, "cannot reach 127.0.0.1:1"),
-        (["--url", "http://127.0.0.1:1"], 1, "host:port"),
+        (["--url", "http://127.0.0.1:1"], 2, "url must be HOST:PORT"),
+        (["--url", ""], 2, "as 127.0.0.1:8001, not ''"),
         (["--image", "missing.png"], 1, "IMAGE_UNREADABLE: cannot read image file missing.png"),
-        (["--draw", "no/such/folder/a.png"], 1, "cannot write no/such/folder/a.png"),
-        (["--draw", "a.unknown"], 1, "cannot write a.unknown"),
         (["--regions", "1,2,3"], 2, "--regions must be"),
         (["--regions", "1,2,3,x"], 2, "--regions must be"),
         (["--timeout", "0"], 2, "--timeout"),
-        (["--root-certificates", "missing.pem"], 1, "cannot read missing.pem"),
+        (["--root-certificates", "missing.pem"], 2, "cannot read missing.pem"),
         (["--nonsense"], 2, "No such option"),
     ],
 )
@@ -137,6 +162,7 @@ def test_batch_reads_stdin_and_writes_stdout(server):
         (["in.jsonl", "-", "--resume"], 2, "--resume needs files"),
         (["in.jsonl", "out.jsonl", "--timeout", "-1"], 2, "--timeout"),
         (["in.jsonl", "out.jsonl", "--url", "127.0.0.1:1"], 1, "cannot reach 127.0.0.1:1"),
+        (["in.jsonl", "out.jsonl", "--url", "localhost"], 2, "url must be HOST:PORT"),
     ],
 )
 def test_batch_that_cannot_start(server, tmp_path, arguments, code, message):
@@ -169,19 +195,37 @@ def test_batch_interrupted_keeps_its_part_and_is_resumed(server, tmp_path):
     assert [json.loads(row)["id"] for row in rows] == list(range(400))
 
 
-def test_a_reader_that_leaves_ends_the_job_quietly(server):
-    """``mqspn batch - - | head``."""
-    command = [*PROGRAM, "batch", "-", "-", "--quiet"]
+@pytest.mark.parametrize("count", [1, 3000])
+def test_a_reader_that_leaves_ends_the_job_quietly(server, tmp_path, count):
+    """``mqspn batch in.jsonl - | head -0``."""
+    (tmp_path / "in.jsonl").write_bytes(batch_lines(count))
     job = subprocess.Popen(
-        [*command, "--url", server.url],
-        stdin=subprocess.PIPE,
+        [*PROGRAM, "batch", "in.jsonl", "-", "--quiet", "--url", server.url],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     job.stdout.close()
-    with contextlib.suppress(BrokenPipeError):
-        job.stdin.write(batch_lines(3000))
-        job.stdin.close()
-    err = job.stderr.read()
-    assert job.wait(20) == 1
-    assert b"Traceback" not in err
+    _, err = job.communicate(timeout=20)
+    assert (job.returncode, err) == (141, b"")
+
+
+def test_predict_interrupted_lets_its_call_end(server):
+    ended = []
+
+    def slow(tensors, context):
+        time.sleep(1)
+        ended.append(context.is_active())
+
+    server.always = slow
+    job = subprocess.Popen(
+        [*PROGRAM, "predict", "--text", "Jordan", "--url", server.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    until = time.monotonic() + 20
+    while not server.requests and time.monotonic() < until:
+        time.sleep(0.02)
+    job.send_signal(signal.SIGINT)
+    out, err = job.communicate(timeout=20)
+    assert (job.returncode, out, err) == (130, b"", b"mqspn: interrupted\n")
+    assert ended == [True]

@@ -54,6 +54,13 @@ def test_bad_regions_are_their_post_s_error(regions):
     assert len(prepared.tensors["REGIONS"]) == 1
 
 
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_numbers_too_large_for_fp32_make_no_noise(kind, recwarn):
+    regions = prepare_posts([Post("a", b"x", kind([[0, 0, 1e300, 5]]))]).tensors["REGIONS"]
+    assert regions.tolist() == [[[0, 0, np.inf, 5]]]  # which the server refuses
+    assert not recwarn.list
+
+
 def test_regions_for_some_posts_only_are_refused():
     with pytest.raises(InvalidRequestError, match="all posts"):
         prepare_posts([Post("a", b"x", [[1, 2, 3, 4]]), Post("b", b"x")])
