@@ -1,22 +1,20 @@
 """Every setting of a checkpoint, in frozen keyword-only dataclasses read from one YAML file.
 
 A checkpoint carries its settings, so that loading one needs nothing else. `load_settings` reads a
-file or the name of a packaged one (`demo`, `base`); an unknown key is an error that names the
-nearest known one.
+file or the name of a packaged one (`demo`, `base`, `twitter_gmner`); an unknown key is an error
+that names the nearest known one.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from difflib import get_close_matches
-from importlib import resources
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal
 
-import dacite
-import yaml
 from mqspn_backend.serving_settings import DecodingSettings
+
+from mqspn.settings_file import build, override, read_mapping
 
 __all__ = [
     "EncoderSettings",
@@ -30,6 +28,10 @@ __all__ = [
     "load_settings",
     "settings_from_dict",
 ]
+
+
+MixedPrecision = Literal["no", "fp16", "bf16"]
+Selection = Literal["gmner", "mner"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +107,28 @@ class LossSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class StageSettings:
-    """One training stage: AdamW with linear warm-up and decay. ``epochs`` 0 leaves it out."""
+    """One training stage: AdamW with linear warm-up and decay. ``epochs`` 0 leaves it out.
+
+    ``batch_size`` is that of all processes together, which share it. ``accumulation``: batches
+    whose mean gradient makes one step. ``patience``: so many epochs without a better score end the
+    stage (0: never); it works on the score that chooses the epoch, never on the loss.
+    ``warmup`` is the share of all steps; ``weight_decay`` spares biases, norms and every other
+    parameter of one dimension.
+    """
 
     epochs: int = 0
     batch_size: int = 16
+    accumulation: int = 1
     learning_rate: float = 2e-5
     weight_decay: float = 0.01
     warmup: float = 0.05
     clip_norm: float = 1.0
+    patience: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 0), ("batch_size", 1), ("accumulation", 1), ("patience", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"settings: a stage's {name} must be at least {least}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,9 +141,15 @@ class TrainingSettings:
     ``vocabulary_size``: of the WordPiece trained where the text encoder is not pretrained.
     ``image_dropout``: share of posts shown without their image in an epoch of the network stage;
     ``word_dropout``: share of the tokens outside entities replaced by [UNK] there.
+    ``selection``: the F1 on dev that chooses the network's epoch; text-only data wants "mner".
+    ``mixed_precision`` is that of every forward pass that learns; losses, weights and scoring stay
+    in FP32. ``save_every_minutes``: how often the run's state is kept (0: after every step).
     """
 
     seed: int = 17
+    mixed_precision: MixedPrecision = "no"
+    save_every_minutes: float = 5.0
+    selection: Selection = "gmner"
     vocabulary_size: int = 4000
     region_proposer: StageSettings = StageSettings()
     region_encoder: StageSettings = StageSettings()
@@ -136,6 +158,10 @@ class TrainingSettings:
     frozen_epochs: int = 5
     image_dropout: float = 0.0
     word_dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.save_every_minutes < 0:
+            raise ValueError("settings: training.save_every_minutes must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +193,13 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.types:
             raise ValueError("settings: types must name at least one entity type")
+        for key in ("name", "label"):
+            values = [getattr(t, key) for t in self.types]
+            for value in values:
+                if not value or values.count(value) > 1:
+                    raise ValueError(
+                        f"settings: types: the {key} {value!r} must not be empty nor stand twice"
+                    )
         if self.network.queries % len(self.types):
             raise ValueError(
                 f"settings: network.queries ({self.network.queries}) must be a multiple of the "
@@ -188,76 +221,16 @@ class Settings:
 def load_settings(name_or_path: str | Path, overrides: dict[str, Any] | None = None) -> Settings:
     """Read settings from a YAML or JSON file, or a packaged file by its name.
 
-    ``overrides`` maps dotted keys to values, as ``{"network.layers": 2}``. Raises ValueError for
-    an unknown key (naming the nearest), a value of the wrong type, or a missing key, and
-    FileNotFoundError naming the packaged files.
+    A file may say ``extends:`` with the name or path (from its own folder) of another; mappings are
+    merged, everything else replaces. ``overrides`` maps dotted keys to values, as
+    ``{"network.layers": 2, "types.0.prompt": "a person"}``. Raises ValueError for an unknown key
+    (naming the nearest), a value of the wrong type, or a missing key, and FileNotFoundError naming
+    the packaged files.
     """
-    path = Path(name_or_path)
-    if not path.is_file():
-        packaged = resources.files("mqspn") / "configs" / f"{name_or_path}.yaml"
-        if not packaged.is_file():
-            configs = resources.files("mqspn") / "configs"
-            known = sorted(p.name[:-5] for p in configs.iterdir() if p.name.endswith(".yaml"))
-            raise FileNotFoundError(
-                f"no settings file {str(name_or_path)!r}; give a path or one of: {', '.join(known)}"
-            )
-        text = packaged.read_text(encoding="utf-8")
-    else:
-        text = path.read_text(encoding="utf-8")
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{name_or_path}: not YAML: {error}") from error
-    for key, value in (overrides or {}).items():
-        _override(values, key, value)
-    return settings_from_dict(values)
+    values = read_mapping(name_or_path)
+    return settings_from_dict(override(Settings, values, overrides) if overrides else values)
 
 
 def settings_from_dict(values: dict[str, Any]) -> Settings:
     """Build settings from nested mappings; see `load_settings` for what is refused."""
-    if not isinstance(values, dict):
-        raise ValueError("settings must be a mapping")
-    _check_keys(Settings, values, "")
-    try:
-        return dacite.from_dict(
-            Settings, values, dacite.Config(cast=[tuple], type_hooks={float: _float}, strict=True)
-        )
-    except dacite.DaciteError as error:
-        raise ValueError(f"settings: {error}") from error
-
-
-def _float(value: Any) -> Any:
-    """YAML reads 1e-4 as a string and 1 as an integer; both are meant as numbers."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        return value
-    try:
-        return float(value)
-    except ValueError:
-        return value
-
-
-def _override(values: dict[str, Any], key: str, value: Any) -> None:
-    *parents, leaf = key.split(".")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise ValueError(f"settings: {key!r} goes through {parent!r}, which is not a mapping")
-    values[leaf] = value
-
-
-def _check_keys(cls: type, values: dict[str, Any], prefix: str) -> None:
-    hints = get_type_hints(cls)
-    known = [f.name for f in fields(cls)]
-    for key, value in values.items():
-        if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f"; did you mean {prefix + near[0]!r}?" if near else f"; known: {known}"
-            raise ValueError(f"settings: unknown key {prefix + str(key)!r}{hint}")
-        inner = hints[key]
-        if isinstance(inner, type) and is_dataclass(inner) and isinstance(value, dict):
-            _check_keys(inner, value, f"{prefix}{key}.")
-        for item in get_args(inner):
-            if isinstance(item, type) and is_dataclass(item) and isinstance(value, list):
-                for i, element in enumerate(value):
-                    if isinstance(element, dict):
-                        _check_keys(item, element, f"{prefix}{key}.{i}.")
+    return build(Settings, values)

@@ -96,6 +96,8 @@ class _Reader:
         parts = line.split("\t")
         if len(parts) != 2:
             message = f"{line!r} must be a word, one tab and a label ({len(parts) - 1} tabs found)"
+            if len(parts) > 2:
+                message += "; of several label columns keep one, as with cut -f1,3"
             self._problem(number, message)
             self._type = None
             return

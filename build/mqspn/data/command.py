@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mqspn.data.errors import DataError
-from mqspn.data.reader import read_split
+from mqspn.data.reader import read_split, split_names
 from mqspn.data.stats import SplitStats, stats
 
 __all__ = ["app", "stats_command"]
@@ -29,7 +29,10 @@ def _group() -> None:
 def stats_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with txt/, xml/, images/.")],
     settings: Annotated[
-        str, typer.Option(help="Settings whose types name the labels: a file, or demo or base.")
+        str,
+        typer.Option(
+            help="Settings whose types name the labels: a file, or a packaged one, as base."
+        ),
     ] = "base",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -44,7 +47,7 @@ def stats_command(
     try:
         labels = {t.label: t.name for t in load_settings(settings).types}
         rows = {
-            name: stats(read_split(folder, name, labels=labels)) for name in _split_names(folder)
+            name: stats(read_split(folder, name, labels=labels)) for name in split_names(folder)
         }
     except (DataError, FileNotFoundError, ValueError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
@@ -55,15 +58,6 @@ def stats_command(
         print(json.dumps({name: row.to_json() for name, row in rows.items()}, indent=2))
     else:
         Console().print(_table(str(folder), rows))
-
-
-def _split_names(folder: Path) -> list[str]:
-    """Splits of the folder: train, dev, test first, then others by name."""
-    names = {path.stem for path in (folder / "txt").glob("*.txt")}
-    if not names:
-        raise FileNotFoundError(f"no txt/*.txt in {folder}; give the folder that holds txt/")
-    usual = [name for name in ("train", "dev", "test") if name in names]
-    return usual + sorted(names.difference(usual))
 
 
 def _table(title: str, rows: dict[str, SplitStats]) -> Table:

@@ -25,11 +25,23 @@ from mqspn.data.errors import DataError, Problem
 from mqspn.data.posts import Box, GoldEntity, Post, word_offsets
 from mqspn.data.voc import ImageBoxes, normalise_name, read_voc
 
-__all__ = ["read_split"]
+__all__ = ["read_split", "split_names"]
 
 _log = logging.getLogger(__name__)
 
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 lay the image on its side
+
+
+def split_names(folder: Path) -> list[str]:
+    """Splits of a data set: train, dev, test first, then others by name.
+
+    Raises FileNotFoundError where there are none.
+    """
+    names = {path.stem for path in (folder / "txt").glob("*.txt")}
+    if not names:
+        raise FileNotFoundError(f"no txt/*.txt in {folder}; give the folder that holds txt/")
+    usual = [name for name in ("train", "dev", "test") if name in names]
+    return usual + sorted(names.difference(usual))
 
 
 def read_split(folder: Path, split: str, *, labels: Mapping[str, str]) -> list[Post]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from mqspn.data.posts import AmbiguousMention, GoldEntity, Post
+from mqspn.evaluation.calibration import BINS, calibration
+from mqspn.evaluation.error_analysis import KINDS, find_mistakes, mistake_json
 from mqspn.evaluation.metrics import Counts, PredictedEntity, match_entities, score
 from mqspn.evaluation.predictors import Predictor, ReportsFailures
 
@@ -17,18 +21,28 @@ _Answers = Sequence[Sequence[PredictedEntity]]
 
 
 def evaluate(
-    posts: Sequence[Post], predictor: Predictor, *, ambiguous_without_image: bool = True
+    posts: Sequence[Post],
+    predictor: Predictor,
+    *,
+    ambiguous_without_image: bool = True,
+    errors: TextIO | None = None,
 ) -> dict[str, Any]:
     """Score ``predictor`` on ``posts``; the result is one JSON object.
 
+    ``errors`` takes a line of JSON for each mistake, see `mqspn.evaluation.error_analysis`.
+
     - ``mner``, ``eeg``, ``gmner``: each precision, recall, f1, gold, predicted, correct;
     - ``posts``, ``entities`` (gold), ``seconds`` (of the prediction of all posts);
+    - ``speed``: {``posts_per_second``} of that, null without posts;
     - ``without_image``: {``posts``, ``groundable``}: text-only posts, and how many of their
       entities have gold boxes all the same, which count as missed in EEG and GMNER;
     - ``by_type``: for each type its entities' ``mner`` and ``gmner``;
     - ``groundable``, ``ungroundable``: the entities with and without gold boxes, against the
       answers with and without a box: ``eeg``, ``gmner``, and ``mner_recall`` (of these entities,
       whatever the box of the answer);
+    - ``errors``: how many mistakes of each kind;
+    - ``calibration``: {``answers``, ``bins``, ``mner``, ``gmner``}: of the answers' scores against
+      their being right, each ``ece``, ``brier`` and ``bins``, null without answers;
     - ``slices``: for each tag, the posts that carry it: ``posts``, ``entities`` (gold),
       ``predicted`` (answers) and the F1 of ``mner``, ``eeg``, ``gmner``;
     - ``ambiguous``: on mentions that only the image settles, ``with_image`` and ``without_image``
@@ -50,6 +64,7 @@ def evaluate(
         "posts": len(posts),
         "entities": sum(map(len, gold)),
         "seconds": seconds,
+        "speed": {"posts_per_second": len(posts) / seconds if posts else None},
         "without_image": {
             "posts": len(absent),
             "groundable": sum(entity.groundable for post in absent for entity in post.entities),
@@ -57,6 +72,8 @@ def evaluate(
         "by_type": _by_type(gold, answers),
         "groundable": _by_region(gold, answers, groundable=True),
         "ungroundable": _by_region(gold, answers, groundable=False),
+        "errors": _errors(posts, answers, errors),
+        "calibration": _calibration(gold, answers),
         "slices": _slices(posts, answers),
         "ambiguous": ambiguous,
         "failed": failed + failed_again,
@@ -104,6 +121,32 @@ def _by_region(gold: _Gold, answers: _Answers, *, groundable: bool) -> dict[str,
         "gmner": scores.gmner.to_json(),
         "mner_recall": found.recall,
     }
+
+
+def _errors(posts: Sequence[Post], answers: _Answers, lines: TextIO | None) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for post, answered in zip(posts, answers, strict=True):
+        for mistake in find_mistakes(post.entities, answered):
+            counts[mistake.kind] += 1
+            if lines is not None:
+                lines.write(json.dumps(mistake_json(post, mistake), ensure_ascii=False) + "\n")
+    return {kind: counts[kind] for kind in KINDS}
+
+
+def _calibration(gold: _Gold, answers: _Answers) -> dict[str, Any]:
+    result: dict[str, Any] = {"answers": sum(map(len, answers)), "bins": BINS}
+    for metric, region_matters in (("mner", False), ("gmner", True)):
+        scores, right = [], []
+        for expected, answered in zip(gold, answers, strict=True):
+            pairs = match_entities(
+                expected, answered, type_matters=True, region_matters=region_matters
+            )
+            found = {j for _, j in pairs}
+            scores += [entity.score for entity in answered]
+            right += [j in found for j in range(len(answered))]
+        figures = calibration(scores, right)
+        result[metric] = None if figures is None else figures.to_json()
+    return result
 
 
 def _slices(posts: Sequence[Post], answers: _Answers) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class PredictedEntity:
     """One answer: characters ``start`` to ``end`` (exclusive), type name, box or None.
 
     ``box`` is x1, y1, x2, y2 in pixels of the upright image; None: "not in the image". ``score`` is
-    the system's confidence from 0 to 1, which the metrics here do not read.
+    the system's confidence from 0 to 1; no metric here depends on it.
     """
 
     start: int
@@ -146,7 +146,8 @@ def match_entities(
     """The right answers of one post, as pairs (index into ``gold``, index into ``predicted``).
 
     Each index is in one pair at most, and there are as many pairs as can be: where gold entities
-    or answers share a span, the best assignment counts, so that no order matters.
+    or answers share a span, the best assignment counts, so that no order matters. Of several such
+    the one whose right answers have the highest scores (see `PredictedEntity`) is taken.
     """
     right = np.zeros((len(gold), len(predicted)), dtype=bool)
     for i, expected in enumerate(gold):
@@ -156,7 +157,9 @@ def match_entities(
                 and (not type_matters or expected.type == answered.type)
                 and (not region_matters or region_is_right(expected.boxes, answered.box))
             )
-    rows, columns = linear_sum_assignment(right, maximize=True)
+    # A weight belongs to an answer, and is never 0: the heaviest assignment has the most pairs.
+    weights = right * np.array([1 + min(max(0.0, answer.score), 1.0) for answer in predicted])
+    rows, columns = linear_sum_assignment(weights, maximize=True)
     return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if right[i, j]]
 
 

@@ -1,14 +1,21 @@
-"""Predictions of a checkpoint without a server: PyTorch between serving's own NumPy functions."""
+"""Predictions of a checkpoint without a server: PyTorch between serving's own NumPy functions.
+
+In two halves, so that the second can be had many times for one of the first: what the network says
+of a batch (`network_outputs`), and the entities that decoding makes of it (`decode_output`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from mqspn_backend.decoding import decode
 from mqspn_backend.entities import post_entities
-from mqspn_backend.text import TextTokenizer
+from mqspn_backend.serving_settings import DecodingSettings
+from mqspn_backend.text import TextBatch, TextTokenizer
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -17,21 +24,36 @@ from mqspn.data.posts import Post
 from mqspn.evaluation.metrics import PredictedEntity
 from mqspn.training.region_states import RegionStates, compute_region_states
 
-__all__ = ["CheckpointPredictor", "predict_with_states"]
+__all__ = [
+    "CheckpointPredictor",
+    "NetworkOutput",
+    "decode_output",
+    "network_outputs",
+    "predict_with_states",
+]
 
 
 class CheckpointPredictor:
     """A `mqspn.evaluation.predictors.Predictor` over a checkpoint.
 
-    ``proposals`` keeps the proposed regions of every post predicted with its image: by post id,
-    (n, 4) in pixels of the upright image, best first.
+    ``proposals``: a folder of regions proposed before, which are taken instead of running the
+    region proposer. The attribute ``proposals`` keeps the regions of every post predicted with its
+    image: by post id, (n, 4) in pixels of the upright image, best first.
     """
 
-    def __init__(self, checkpoint: Checkpoint, *, batch_size: int = 32, progress: bool = True):
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        proposals: Path | None = None,
+        *,
+        batch_size: int = 32,
+        progress: bool = True,
+    ):
         self.checkpoint = checkpoint
         self.batch_size = batch_size
         self.progress = progress
         self.proposals: dict[str, NDArray[np.float32]] = {}
+        self._proposals_folder = proposals
 
     def predict(self, posts: Sequence[Post]) -> list[list[PredictedEntity]]:
         """Entities of each post, in the posts' order."""
@@ -39,6 +61,7 @@ class CheckpointPredictor:
             self.checkpoint.model,
             self.checkpoint.settings,
             posts,
+            proposals=self._proposals_folder,
             batch_size=self.batch_size,
             progress=self.progress,
         )
@@ -56,7 +79,102 @@ class CheckpointPredictor:
         )
 
 
-@torch.inference_mode()
+@dataclass(frozen=True, kw_only=True)
+class NetworkOutput:
+    """What the network says of B posts, with what decoding needs besides.
+
+    ``type_probs`` (B, Q, T + 1), ``start_probs`` and ``end_probs`` (B, Q, L), ``region_probs``
+    (B, Q, R): float32. ``region_boxes`` (B, K, 4) float32, normalised x1, y1, x2, y2;
+    ``region_scores`` (B, K) float32, 0 for padding; ``sizes`` (B, 2) int32, width and height in
+    pixels of the upright image, 0 where there is none.
+    """
+
+    posts: Sequence[Post]
+    tokens: TextBatch
+    type_probs: NDArray[np.float32]
+    start_probs: NDArray[np.float32]
+    end_probs: NDArray[np.float32]
+    region_probs: NDArray[np.float32]
+    region_boxes: NDArray[np.float32]
+    region_scores: NDArray[np.float32]
+    sizes: NDArray[np.int32]
+
+
+def network_outputs(
+    checkpoint: Checkpoint,
+    posts: Sequence[Post],
+    regions: RegionStates,
+    *,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> Iterator[NetworkOutput]:
+    """Run the network over ``posts``, whose region states are already computed, batch by batch."""
+    settings, model = checkpoint.settings, checkpoint.model.eval()
+    text = TextTokenizer(checkpoint.tokenizer, settings.serving.buckets)
+    for first in tqdm(
+        range(0, len(posts), batch_size), desc="posts", unit="batch", disable=not progress
+    ):
+        rows = slice(first, first + batch_size)
+        tokens = text.encode([post.text for post in posts[rows]])
+        inputs = (
+            tokens.input_ids,
+            tokens.attention_mask,
+            regions.visual_states[rows],
+            regions.boxes[rows],
+            regions.scores[rows],
+        )
+        with torch.inference_mode():
+            prediction = model(*(torch.from_numpy(a).to(model.device) for a in inputs))[-1]
+            types, starts, ends, chosen = (
+                p.float().cpu().numpy() for p in prediction.probabilities()
+            )
+        yield NetworkOutput(
+            posts=posts[rows],
+            tokens=tokens,
+            type_probs=types,
+            start_probs=starts,
+            end_probs=ends,
+            region_probs=chosen,
+            region_boxes=regions.boxes[rows],
+            region_scores=regions.scores[rows],
+            sizes=regions.sizes[rows],
+        )
+
+
+def decode_output(
+    output: NetworkOutput, settings: DecodingSettings, types: Sequence[str]
+) -> list[list[PredictedEntity]]:
+    """Entities of each post of ``output``; ``types``: the names of the T types."""
+    decoded = decode(
+        output.type_probs,
+        output.start_probs,
+        output.end_probs,
+        output.region_probs,
+        output.tokens.word_starts,
+        output.tokens.word_ends,
+        output.region_boxes,
+        output.region_scores,
+        settings,
+    )
+    answers = []
+    for i, post in enumerate(output.posts):
+        size = (int(output.sizes[i, 0]), int(output.sizes[i, 1]))
+        found = post_entities(decoded[i], post.text, output.tokens.offsets[i], size, types)
+        answers.append(
+            [
+                PredictedEntity(
+                    e["start"],
+                    e["end"],
+                    e["type"],
+                    (e["box"][0], e["box"][1], e["box"][2], e["box"][3]) if e["box"] else None,
+                    e["score"],
+                )
+                for e in found
+            ]
+        )
+    return answers
+
+
 def predict_with_states(
     checkpoint: Checkpoint,
     posts: Sequence[Post],
@@ -66,54 +184,11 @@ def predict_with_states(
     progress: bool = False,
 ) -> list[list[PredictedEntity]]:
     """Entities of ``posts`` whose region states are already computed."""
-    settings, model = checkpoint.settings, checkpoint.model.eval()
-    text = TextTokenizer(checkpoint.tokenizer, settings.serving.buckets)
-    names = [t.name for t in settings.types]
+    settings = checkpoint.settings
+    types = [t.name for t in settings.types]
     answers: list[list[PredictedEntity]] = []
-    for first in tqdm(
-        range(0, len(posts), batch_size), desc="posts", unit="batch", disable=not progress
+    for output in network_outputs(
+        checkpoint, posts, regions, batch_size=batch_size, progress=progress
     ):
-        rows = slice(first, first + batch_size)
-        chunk = posts[rows]
-        tokens = text.encode([post.text for post in chunk])
-        boxes, scores = regions.boxes[rows], regions.scores[rows]
-        prediction = model(
-            *(
-                torch.from_numpy(array).to(model.device)
-                for array in (
-                    tokens.input_ids,
-                    tokens.attention_mask,
-                    regions.visual_states[rows],
-                    boxes,
-                    scores,
-                )
-            )
-        )[-1]
-        types, starts, ends, chosen = (p.cpu().numpy() for p in prediction.probabilities())
-        decoded = decode(
-            types,
-            starts,
-            ends,
-            chosen,
-            tokens.word_starts,
-            tokens.word_ends,
-            boxes,
-            scores,
-            settings.decoding,
-        )
-        for i, post in enumerate(chunk):
-            size = (int(regions.sizes[first + i, 0]), int(regions.sizes[first + i, 1]))
-            found = post_entities(decoded[i], post.text, tokens.offsets[i], size, names)
-            answers.append(
-                [
-                    PredictedEntity(
-                        e["start"],
-                        e["end"],
-                        e["type"],
-                        (e["box"][0], e["box"][1], e["box"][2], e["box"][3]) if e["box"] else None,
-                        e["score"],
-                    )
-                    for e in found
-                ]
-            )
+        answers += decode_output(output, settings.decoding, types)
     return answers

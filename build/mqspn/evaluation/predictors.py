@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mqspn_client import (
@@ -19,6 +20,7 @@ from mqspn_client import (
 from tqdm import tqdm
 
 from mqspn.data.posts import Post
+from mqspn.data.proposals import find_proposals, read_proposals
 from mqspn.evaluation.metrics import PredictedEntity
 
 __all__ = ["Failure", "Predictor", "ReportsFailures", "ServedPredictor"]
@@ -56,7 +58,9 @@ class ServedPredictor:
 
     ``url``: the server's gRPC address, HOST:PORT, or a `mqspn_client.Client` already set up, which
     stays the caller's to close. ``concurrency``: requests on the way at once. ``timeout_s``: time
-    for one answer, retries included. ``progress``: show a bar on standard error.
+    for one answer, retries included. ``progress``: show a bar on standard error. ``proposals``: a
+    folder of boxes, see `mqspn.data.proposals`, of which each image's first ``regions`` (K of the
+    served model) are sent with it, to the entry point that takes the caller's regions.
     """
 
     def __init__(
@@ -66,6 +70,8 @@ class ServedPredictor:
         concurrency: int = 16,
         timeout_s: float = 60.0,
         progress: bool = False,
+        proposals: Path | None = None,
+        regions: int = 16,
     ) -> None:
         if concurrency < 1:
             raise ValueError(f"concurrency must be at least 1, not {concurrency}")
@@ -73,13 +79,16 @@ class ServedPredictor:
         self._concurrency = concurrency
         self._timeout_s = timeout_s
         self._progress = progress
+        self._proposals = proposals
+        self._regions = regions
         self.failures: Sequence[Failure] = ()
 
     def predict(self, posts: Sequence[Post]) -> list[list[PredictedEntity]]:
         """Answers of the server; a post it cannot answer has no entities and is in ``failures``.
 
         Raises `mqspn_client.MqspnError` where the fault is not the post's: no server, no access, no
-        such model, or a server that failed on every post.
+        such model, or a server that failed on every post; ValueError where proposals are missing
+        or cannot be read.
         """
         self.failures = ()
         if isinstance(self._url, Client):
@@ -102,9 +111,16 @@ class ServedPredictor:
     def _call(
         self, client: Client, posts: Sequence[Post]
     ) -> list[list[PredictedEntity] | MqspnError]:
+        files = {} if self._proposals is None else find_proposals(self._proposals, posts)
+
         def answer(post: Post) -> list[PredictedEntity] | MqspnError:
+            regions = None
+            if post.id in files and post.image is not None:
+                regions = read_proposals(files[post.id]).boxes[: self._regions].tolist()
             try:
-                prediction = client.predict(post.text, post.image, timeout_s=self._timeout_s)
+                prediction = client.predict(
+                    post.text, post.image, regions=regions, timeout_s=self._timeout_s
+                )
             except (
                 PostError,
                 DeadlineExceededError,

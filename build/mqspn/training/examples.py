@@ -126,10 +126,10 @@ def collate(
     unknown_token_id: int,
     word_dropout: float = 0.0,
     image_dropout: float = 0.0,
-    random: np.random.Generator | None = None,
+    randoms: Sequence[np.random.Generator] | None = None,
 ) -> Batch:
     """Pad to the longest example; in training drop tokens outside entities (to [UNK])
-    and whole images at random.
+    and whole images at random, with a generator for each example.
 
     A post whose image is dropped is taught that nothing of it is in the image.
     """
@@ -142,6 +142,7 @@ def collate(
     for i, example in enumerate(examples):
         ids = example.input_ids
         target = example.target
+        random = None if randoms is None else randoms[i]
         if random is not None and word_dropout > 0:
             dropped = random.random(len(ids)) < word_dropout
             dropped[[0, -1]] = False

@@ -12,6 +12,7 @@ from mqspn.network.query_decoder import SetPrediction
 from mqspn.settings import LossSettings
 from mqspn.training.examples import Target
 from mqspn.training.matching import match
+from mqspn.training.processes import mean_over_processes
 
 __all__ = ["set_prediction_loss"]
 
@@ -23,7 +24,9 @@ def set_prediction_loss(
 
     Types: cross-entropy over all queries, "no entity" weighted N / (BQ - N), N the matched pairs.
     Boundaries and regions: binary cross-entropy over matched pairs, summed over positions, divided
-    by N. Returns the scalars "loss", "type", "boundary", "region".
+    by N. Where processes share a batch, N and BQ are the whole batch's share of each process, so
+    that their mean gradient is the whole batch's. Returns the scalars "loss", "type", "boundary",
+    "region".
     """
     totals = {
         name: predictions[0].type_log_probs.new_zeros(()) for name in ("type", "boundary", "region")
@@ -45,8 +48,10 @@ def _layer_loss(
     posts, queries, golds = match(prediction, targets, settings)
     log_probs = prediction.type_log_probs  # (B, Q, T + 1)
     B, Q, classes = log_probs.shape
-    N = len(posts)
+    M = len(posts)
     device = log_probs.device
+    counts = torch.tensor([M, B * Q - M], dtype=torch.float32, device=device)
+    N, unmatched = mean_over_processes(counts).tolist()
 
     # Row of each matched pair's gold entity in the targets laid end to end.
     firsts = torch.tensor([0, *[len(t.types) for t in targets[:-1]]]).cumsum(0)
@@ -59,17 +64,17 @@ def _layer_loss(
     right = torch.zeros(B, Q, dtype=torch.int64)
     right[posts, queries] = all_types[rows]
     weight = torch.ones(classes, device=device)
-    weight[0] = N / max(B * Q - N, 1) if N else 1.0 / (B * Q)
+    weight[0] = N / max(unmatched, 1.0) if N else 1.0 / unmatched
     type_loss = F.nll_loss(
         log_probs.reshape(B * Q, classes), right.to(device).reshape(-1), weight, reduction="sum"
-    ) / max(N, 1)
-    if N == 0:
+    ) / (N or 1.0)
+    if M == 0:
         zero = (prediction.start_logits.sum() + prediction.region_logits.sum()) * 0.0
         return {"type": type_loss, "boundary": zero, "region": zero}
 
-    start_logits = prediction.start_logits[posts, queries]  # (N, L)
+    start_logits = prediction.start_logits[posts, queries]  # (M, L)
     end_logits = prediction.end_logits[posts, queries]
-    region_logits = prediction.region_logits[posts, queries]  # (N, R)
+    region_logits = prediction.region_logits[posts, queries]  # (M, R)
     L = start_logits.shape[1]
     starts = F.one_hot(all_starts[rows], L).to(device, start_logits.dtype)
     ends = F.one_hot(all_ends[rows], L).to(device, end_logits.dtype)

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from mqspn_backend.text import TextTokenizer
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from mqspn.checkpoint import Checkpoint
 from mqspn.data.posts import Post
 from mqspn.evaluation.metrics import score as score_posts
 from mqspn.evaluation.offline import predict_with_states
-from mqspn.network.model import token_id
+from mqspn.network.model import Mqspn, token_id
+from mqspn.network.query_decoder import SetPrediction
+from mqspn.settings import LossSettings
+from mqspn.training.batching import item_random
 from mqspn.training.examples import Batch, collate, make_examples
 from mqspn.training.loss import set_prediction_loss
 from mqspn.training.region_states import RegionStates
 from mqspn.training.stage import Stage
 
 __all__ = ["network_stage"]
+
+
+class _NetworkLoss(nn.Module):
+    """The set-prediction loss of a batch, in FP32 whatever the network computes in."""
+
+    def __init__(self, model: Mqspn, settings: LossSettings) -> None:
+        super().__init__()
+        self.model = model
+        self.settings = settings
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        device = self.model.device
+        predictions = self.model(
+            batch.input_ids.to(device),
+            batch.attention_mask.to(device),
+            batch.visual_states.to(device),
+            batch.region_boxes.to(device),
+            batch.region_scores.to(device),
+        )
+        with torch.autocast(device.type, enabled=False):
+            full = [SetPrediction(*(t.float() for t in vars(p).values())) for p in predictions]
+            return set_prediction_loss(full, batch.targets, self.settings)
 
 
 def network_stage(
@@ -30,59 +57,44 @@ def network_stage(
 ) -> tuple[Stage[Batch], int]:
     """The stage, and how many gold entities could not be kept.
 
-    It is scored by GMNER F1 on ``dev`` where that has entities.
+    It is scored by ``training.selection``'s F1 on ``dev`` where that has entities.
     """
     settings, model = checkpoint.settings, checkpoint.model
     training = settings.training
     stage = training.network
-    text = TextTokenizer(checkpoint.tokenizer, settings.serving.buckets)
     examples, lost = make_examples(
         train,
         train_regions,
-        text,
+        TextTokenizer(checkpoint.tokenizer, settings.serving.buckets),
         types=[t.name for t in settings.types],
         region_iou=settings.loss.region_iou,
     )
     pad = token_id(checkpoint.tokenizer, "[PAD]", "<pad>")
     unknown = token_id(checkpoint.tokenizer, "[UNK]", "<unk>")
 
-    def batches(epoch: int, random: np.random.Generator) -> Iterator[Batch]:
-        order = random.permutation(len(examples))
-        for first in range(0, len(order), stage.batch_size):
-            yield collate(
-                [examples[i] for i in order[first : first + stage.batch_size]],
-                train_regions,
-                pad_token_id=pad,
-                unknown_token_id=unknown,
-                word_dropout=training.word_dropout,
-                image_dropout=training.image_dropout,
-                random=random,
-            )
-
-    def loss(batch: Batch) -> dict[str, Tensor]:
-        predictions = model(
-            batch.input_ids.to(model.device),
-            batch.attention_mask.to(model.device),
-            batch.visual_states.to(model.device),
-            batch.region_boxes.to(model.device),
-            batch.region_scores.to(model.device),
+    def make(epoch: int, items: NDArray[np.int64]) -> Batch:
+        return collate(
+            [examples[i] for i in items],
+            train_regions,
+            pad_token_id=pad,
+            unknown_token_id=unknown,
+            word_dropout=training.word_dropout,
+            image_dropout=training.image_dropout,
+            randoms=item_random(training.seed, epoch, items),
         )
-        return set_prediction_loss(predictions, batch.targets, settings.loss)
 
     encoder = list(model.text_encoder.encoder.parameters())
 
     def before_epoch(epoch: int) -> None:
-        model.region_proposer.eval()
-        model.region_encoder.vision.eval()
         for parameter in encoder:
             parameter.requires_grad_(epoch >= training.frozen_epochs)
 
-    def score() -> float:
+    def score() -> Mapping[str, float]:
         predicted = predict_with_states(checkpoint, dev, dev_regions)
-        return score_posts([p.entities for p in dev], predicted).gmner.f1
+        scores = score_posts([p.entities for p in dev], predicted)
+        f1 = {"gmner": scores.gmner.f1, "mner": scores.mner.f1, "eeg": scores.eeg.f1}
+        return {"score": f1[training.selection], **f1}
 
-    for frozen in (model.region_proposer, model.region_encoder.vision):
-        frozen.requires_grad_(False)
     rest = [
         *model.text_encoder.projection.parameters(),
         *model.region_encoder.projection.parameters(),
@@ -93,16 +105,18 @@ def network_stage(
     return (
         Stage(
             name="network",
-            module=model,
+            module=_NetworkLoss(model, settings.loss),
             groups=[
                 {"params": encoder, "lr": training.encoder_learning_rate},
                 {"params": rest},
             ],
             settings=stage,
             seed=training.seed,
-            steps=-(-len(examples) // stage.batch_size),
-            batches=batches,
-            loss=loss,
+            items=len(examples),
+            batch_items=stage.batch_size,
+            lengths=np.array([len(example.input_ids) for example in examples]),
+            make=make,
+            frozen=[model.region_proposer, model.region_encoder.vision],
             before_epoch=before_epoch,
             score=score if any(post.entities for post in dev) else None,
         ),

@@ -5,7 +5,7 @@ It stands in for pretrained weights where none can be had. The classifier is thr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from mqspn.data.posts import Post
 from mqspn.network import RegionEncoder
 from mqspn.settings import Settings
+from mqspn.training.batching import item_random
+from mqspn.training.processes import mean_over_processes
 from mqspn.training.region_states import read_pixels
 from mqspn.training.stage import Stage
 
@@ -30,6 +32,24 @@ class _LookClassifier(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.classify = nn.Linear(encoder.visual_width, looks)
+
+    def name_looks(self, pixels: Tensor, boxes: Tensor) -> Tensor:
+        """Logits (B, crops, looks) of the crops ``boxes`` (B, crops, 4) of ``pixels``."""
+        return self.classify(self.encoder.visual_states(pixels, boxes))  # type: ignore[no-any-return]
+
+    def forward(self, batch: _Batch) -> dict[str, Tensor]:
+        """Cross-entropy of the looks, over all processes' crops; colours are jittered."""
+        pixels, boxes, labels = (tensor.to(self.encoder.mean.device) for tensor in batch)
+        if float(torch.rand(())) < 0.5:  # brightness and channel gain
+            gain = 0.8 + 0.4 * torch.rand(len(pixels), 3, 1, 1, device=pixels.device)
+            pixels = (pixels.float() * gain).clamp(0, 255).to(torch.uint8)
+        logits = self.name_looks(pixels, boxes).flatten(0, 1)
+        flat = labels.flatten()
+        total = F.cross_entropy(
+            logits, flat, ignore_index=-100, label_smoothing=0.05, reduction="sum"
+        )
+        count = mean_over_processes((flat != -100).sum().float())
+        return {"loss": total / count.clamp(min=1.0)}
 
 
 def region_encoder_stage(
@@ -53,13 +73,14 @@ def region_encoder_stage(
     torch.manual_seed(settings.training.seed)
     classifier = _LookClassifier(encoder, len(looks) + 1).to(encoder.mean.device)
     stage = settings.training.region_encoder
-    images = max(1, stage.batch_size // _CROPS)
 
-    def make(chosen: Sequence[Post], random: np.random.Generator, jitter: float) -> _Batch:
+    def crops(
+        chosen: Sequence[Post], randoms: Sequence[np.random.Generator], jitter: float
+    ) -> _Batch:
         pixels, sizes = read_pixels(chosen, settings)
         boxes = np.zeros((len(chosen), _CROPS, 4), np.float32)
         labels = np.zeros((len(chosen), _CROPS), np.int64)
-        for i, post in enumerate(chosen):
+        for i, (post, random) in enumerate(zip(chosen, randoms, strict=True)):
             objects = list(post.objects)
             random.shuffle(objects)  # type: ignore[arg-type]
             taken = np.array([o.box for o in post.objects], np.float32) / np.tile(sizes[i], 2)
@@ -75,37 +96,25 @@ def region_encoder_stage(
                     labels[i, j] = 0 if clear else -100
         return torch.from_numpy(pixels), torch.from_numpy(boxes), torch.from_numpy(labels)
 
-    def batches(epoch: int, random: np.random.Generator) -> Iterator[_Batch]:
-        order = random.permutation(len(posts))
-        for first in range(0, len(order), images):
-            yield make([posts[i] for i in order[first : first + images]], random, 0.1)
-
-    def loss(batch: _Batch) -> dict[str, Tensor]:
-        pixels, boxes, labels = (tensor.to(encoder.mean.device) for tensor in batch)
-        if float(torch.rand(())) < 0.5:  # colour jitter: brightness and channel gain
-            gain = 0.8 + 0.4 * torch.rand(len(pixels), 3, 1, 1, device=pixels.device)
-            pixels = (pixels.float() * gain).clamp(0, 255).to(torch.uint8)
-        logits = classifier.classify(encoder.visual_states(pixels, boxes))
-        value = F.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), ignore_index=-100, label_smoothing=0.05
-        )
-        return {"loss": value}
+    def make(epoch: int, items: NDArray[np.int64]) -> _Batch:
+        randoms = item_random(settings.training.seed, epoch, items)
+        return crops([posts[i] for i in items], randoms, 0.1)
 
     @torch.inference_mode()
-    def score() -> float:
+    def score() -> Mapping[str, float]:
         right = total = 0
-        random = np.random.default_rng(0)
         seen = [post for post in held_out if post.image is not None and post.objects]
         for first in range(0, len(seen), 32):
+            chosen = seen[first : first + 32]
+            randoms = item_random(0, 0, range(first, first + len(chosen)))
             pixels, boxes, labels = (
-                tensor.to(encoder.mean.device)
-                for tensor in make(seen[first : first + 32], random, 0.0)
+                tensor.to(encoder.mean.device) for tensor in crops(chosen, randoms, 0.0)
             )
-            named = classifier.classify(encoder.visual_states(pixels, boxes)).argmax(dim=-1)
+            named = classifier.name_looks(pixels, boxes).argmax(dim=-1)
             objects = labels > 0
             right += int(((named == labels) & objects).sum())
             total += int(objects.sum())
-        return right / max(total, 1)
+        return {"score": right / max(total, 1)}
 
     return Stage(
         name="region_encoder",
@@ -115,9 +124,9 @@ def region_encoder_stage(
         ],
         settings=stage,
         seed=settings.training.seed,
-        steps=-(-len(posts) // images),
-        batches=batches,
-        loss=loss,
+        items=len(posts),
+        batch_items=max(1, stage.batch_size // _CROPS),
+        make=make,
         score=score if any(post.image and post.objects for post in held_out) else None,
     )
 

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from mqspn.data.posts import Post
 from mqspn.network import RegionProposer
 from mqspn.settings import Settings
+from mqspn.training.batching import item_random
 from mqspn.training.region_states import read_pixels
 from mqspn.training.stage import Stage
 
 __all__ = ["region_proposer_stage"]
 
 _Batch = tuple[Tensor, list[dict[str, Tensor]]]
+
+
+class _DetectionLoss(nn.Module):
+    """The detector's own loss of a batch.
+
+    Where processes share a batch it is the mean of theirs: each divides by its own boxes.
+    """
+
+    def __init__(self, proposer: RegionProposer) -> None:
+        super().__init__()
+        self.proposer = proposer
+
+    def forward(self, batch: _Batch) -> dict[str, Tensor]:
+        device = self.proposer.mean.device
+        pixels = batch[0].to(device)
+        labels = [{key: value.to(device) for key, value in label.items()} for label in batch[1]]
+        output = self.proposer.detector(pixel_values=self.proposer.normalise(pixels), labels=labels)
+        return {"loss": output.loss}
 
 
 def region_proposer_stage(
@@ -35,44 +54,35 @@ def region_proposer_stage(
             "training set training.region_proposer.epochs and training.region_encoder.epochs to 0"
         )
     stage = settings.training.region_proposer
-    size = stage.batch_size
 
-    def batches(epoch: int, random: np.random.Generator) -> Iterator[_Batch]:
-        order = random.permutation(len(posts))
-        for first in range(0, len(order), size):
-            chosen = [posts[i] for i in order[first : first + size]]
-            pixels, sizes = read_pixels(chosen, settings)
-            labels = []
-            for i, post in enumerate(chosen):
-                boxes = _boxes(post) / np.tile(sizes[i], 2).astype(np.float32)
-                if random.random() < 0.5:
-                    pixels[i] = pixels[i, :, :, ::-1]
-                    boxes[:, [0, 2]] = 1.0 - boxes[:, [2, 0]]
-                centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-                labels.append(
-                    {
-                        "class_labels": torch.zeros(len(boxes), dtype=torch.int64),
-                        "boxes": torch.from_numpy(np.concatenate([centre, extent], axis=1)),
-                    }
-                )
-            yield torch.from_numpy(pixels), labels
-
-    def loss(batch: _Batch) -> dict[str, Tensor]:
-        device = proposer.mean.device
-        pixels = batch[0].to(device)
-        labels = [{key: value.to(device) for key, value in label.items()} for label in batch[1]]
-        output = proposer.detector(pixel_values=proposer.normalise(pixels), labels=labels)
-        return {"loss": output.loss}
+    def make(epoch: int, items: NDArray[np.int64]) -> _Batch:
+        chosen = [posts[i] for i in items]
+        pixels, sizes = read_pixels(chosen, settings)
+        randoms = item_random(settings.training.seed, epoch, items)
+        labels = []
+        for i, (post, random) in enumerate(zip(chosen, randoms, strict=True)):
+            boxes = _boxes(post) / np.tile(sizes[i], 2).astype(np.float32)
+            if random.random() < 0.5:
+                pixels[i] = pixels[i, :, :, ::-1]
+                boxes[:, [0, 2]] = 1.0 - boxes[:, [2, 0]]
+            centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+            labels.append(
+                {
+                    "class_labels": torch.zeros(len(boxes), dtype=torch.int64),
+                    "boxes": torch.from_numpy(np.concatenate([centre, extent], axis=1)),
+                }
+            )
+        return torch.from_numpy(pixels), labels
 
     return Stage(
         name="region_proposer",
-        module=proposer,
+        module=_DetectionLoss(proposer),
         groups=[{"params": list(proposer.parameters())}],
         settings=stage,
         seed=settings.training.seed,
-        steps=-(-len(posts) // size),
-        batches=batches,
-        loss=loss,
+        items=len(posts),
+        batch_items=stage.batch_size,
+        make=make,
     )
 
 

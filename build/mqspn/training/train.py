@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import platform
@@ -13,21 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from tokenizers import Tokenizer
 
 from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
-from mqspn.device import pick_device
 from mqspn.evaluation.proposals import proposal_recall
 from mqspn.network import Mqspn
 from mqspn.settings import Settings
 from mqspn.training.network import network_stage
+from mqspn.training.processes import join_processes
 from mqspn.training.region_encoder import region_encoder_stage
 from mqspn.training.region_proposer import region_proposer_stage
 from mqspn.training.region_states import RegionStates, compute_region_states
-from mqspn.training.stage import StageReport
+from mqspn.training.run_claim import claim_run
+from mqspn.training.stage import Stage, StageReport
 from mqspn.training.tokenizer import build_tokenizer
+from mqspn.training.visual_side import take_visual_side
 
 __all__ = ["train"]
 
@@ -41,61 +43,86 @@ def train(
     run: Path,
     output: Path,
     device: str = "auto",
+    visual_from: Path | None = None,
+    proposals: Path | None = None,
+    region_cache: Path | None = None,
     progress: bool = True,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Train on ``data``'s train split, choose on its dev split, write a checkpoint to ``output``.
 
-    ``run`` keeps the state of the stages: called again after a kill with the same settings, the
-    run goes on from its last whole epoch. ``device`` is a torch device, or "auto": the GPU where
-    there is one. Raises ValueError where ``run`` belongs to other settings or other data. Returns
-    the report, also written to ``output``/training_report.json.
+    ``run`` keeps the state: called again after a kill with the same arguments, the run goes on from
+    there. ``device`` is a torch device, or "auto": the GPU where there is one. ``visual_from``: a
+    checkpoint whose region proposer and visual encoder are taken, their stages left out.
+    ``proposals``: a folder of boxes in place of the region proposer's, see
+    `mqspn.data.proposals`. ``region_cache``: where the region states are kept (default: ``run``),
+    which runs that share their visual side and data may share. Under `accelerate launch` every
+    process calls this alike, and the main one writes. Raises ValueError where ``run`` belongs to
+    other settings or other inputs. Returns the report, also written to
+    ``output``/training_report.json; None in every process but the main.
     """
     began = time.monotonic()
+    accelerator = join_processes(device, settings.training.mixed_precision)
+    main = accelerator.is_main_process
+    progress = progress and main
     labels = {t.label: t.name for t in settings.types}
     splits = {split: read_split(data, split, labels=labels) for split in ("train", "dev")}
     train_posts, dev_posts = splits["train"], splits["dev"]
-    _claim(run, settings, [*train_posts, *dev_posts])
-
-    tokenizer_file = run / "tokenizer.json"
-    if tokenizer_file.is_file():
-        tokenizer = Tokenizer.from_file(str(tokenizer_file))
-    else:
-        tokenizer = build_tokenizer(settings, (post.text for post in train_posts))
-        tokenizer.save(str(tokenizer_file))
-    torch.manual_seed(settings.training.seed)
-    model = Mqspn(settings, tokenizer).to(pick_device(device))
+    with accelerator.main_process_first():
+        claim_run(
+            run,
+            settings,
+            [*train_posts, *dev_posts],
+            visual_from=visual_from,
+            proposals=proposals,
+        )
+        tokenizer = _tokenizer(run / "tokenizer.json", settings, train_posts)
+        torch.manual_seed(settings.training.seed)
+        model = Mqspn(settings, tokenizer).to(accelerator.device)
+        if visual_from is not None:
+            take_visual_side(model, settings, visual_from)
     checkpoint = Checkpoint(settings, tokenizer, model)
+
+    def finish(stage: Stage[Any]) -> StageReport:
+        minutes = settings.training.save_every_minutes
+        return stage.run(run, accelerator, save_every_minutes=minutes, progress=progress)
 
     reports: list[StageReport] = []
     stages = settings.training
-    if stages.region_proposer.epochs:
+    if stages.region_proposer.epochs and visual_from is None:
+        reports.append(finish(region_proposer_stage(model.region_proposer, settings, train_posts)))
+    if stages.region_encoder.epochs and visual_from is None:
         reports.append(
-            region_proposer_stage(model.region_proposer, settings, train_posts).run(
-                run, progress=progress
-            )
+            finish(region_encoder_stage(model.region_encoder, settings, train_posts, dev_posts))
         )
-    if stages.region_encoder.epochs:
-        reports.append(
-            region_encoder_stage(model.region_encoder, settings, train_posts, dev_posts).run(
-                run, progress=progress
+    with accelerator.main_process_first():
+        states = {
+            split: compute_region_states(
+                model,
+                settings,
+                posts,
+                progress=progress,
+                proposals=proposals,
+                cache=(region_cache or run) / f"regions_{split}",
             )
-        )
-    states = {
-        split: _region_states(checkpoint, posts, run / f"regions_{split}.npz", progress)
-        for split, posts in splits.items()
-    }
+            for split, posts in splits.items()
+        }
     stage, lost = network_stage(checkpoint, train_posts, states["train"], dev_posts, states["dev"])
-    if lost:
+    if lost and main:
         log.warning(
             "%d training entities are left out: past the longest bucket, or no whole words", lost
         )
-    reports.append(stage.run(run, progress=progress))
-
+    reports.append(finish(stage))
+    accelerator.end_training()
+    if not main:
+        return None
     report = {
         "settings": asdict(settings),
         "seed": settings.training.seed,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}, {_device_name(model.device)}",
+        "machine": _machine(accelerator),
+        "processes": accelerator.num_processes,
+        "mixed_precision": accelerator.mixed_precision,
+        "visual_from": visual_from and str(visual_from),
+        "proposals": proposals and str(proposals),
         "posts": {split: len(posts) for split, posts in splits.items()},
         "left_out_entities": lost,
         "proposer_recall_dev": _recall(dev_posts, states["dev"]),
@@ -107,40 +134,20 @@ def train(
     return report
 
 
-def _claim(run: Path, settings: Settings, posts: Sequence[Post]) -> None:
-    """Make ``run`` the folder of these settings and this data, or refuse it where it is another's.
-
-    Data are the same where ids, texts, gold and the images' sizes in bytes are.
-    """
-    run.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    for post in posts:
-        image = post.image.stat().st_size if post.image is not None else None
-        digest.update(repr((post.id, post.text, post.entities, post.objects, image)).encode())
-    claims = {"settings": settings.to_json(), "data": digest.hexdigest() + "\n"}
-    for what, text in claims.items():
-        path = run / f"{what}.claim"
-        if path.is_file() and path.read_text(encoding="utf-8") != text:
-            raise ValueError(
-                f"{run} holds a run with other {what}; name another --run folder, or delete it"
-            )
-        path.write_text(text, encoding="utf-8")
+def _tokenizer(path: Path, settings: Settings, posts: Sequence[Post]) -> Tokenizer:
+    """The run's tokenizer, made and kept where it has none yet."""
+    if not path.is_file():
+        partial = path.with_suffix(".partial")
+        build_tokenizer(settings, (post.text for post in posts)).save(str(partial))
+        partial.replace(path)
+    return Tokenizer.from_file(str(path))
 
 
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-def _region_states(
-    checkpoint: Checkpoint, posts: Sequence[Post], path: Path, progress: bool
-) -> RegionStates:
-    if path.is_file():
-        states = RegionStates.load(path)
-        if len(states.boxes) == len(posts):
-            return states
-    states = compute_region_states(checkpoint.model, checkpoint.settings, posts, progress=progress)
-    states.save(path)
-    return states
+def _machine(accelerator: Accelerator) -> str:
+    device = accelerator.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    threads = torch.get_num_threads()
+    return f"{platform.machine()}, {threads} threads, torch {torch.__version__}, {name}"
 
 
 def _recall(posts: Sequence[Post], states: RegionStates) -> dict[str, Any]:

@@ -29,6 +29,8 @@ def test_every_command_is_there() -> None:
         "draw-posts",
         "train",
         "evaluate",
+        "tune",
+        "propose",
         "export",
         "build",
         "serve",

@@ -1,5 +1,6 @@
 """Evaluation of a predictor that answers from a table."""
 
+import io
 import json
 from pathlib import Path
 
@@ -88,6 +89,55 @@ def test_groundable_and_ungroundable_apart():
     assert (groundable["mner_recall"], ungroundable["mner_recall"]) == (1, 1)
 
 
+def test_groundable_and_ungroundable_add_up_to_the_whole():
+    answers = {
+        ("a", True): [PredictedEntity(0, 6, "PER", FACE), PredictedEntity(10, 14, "LOC", SHOE)],
+        ("b", True): [PredictedEntity(0, 6, "MISC"), PredictedEntity(0, 6, "MISC", SHOE)],
+    }
+    result = evaluate([post("a", PERSON, ROME), post("b", PRODUCT)], Table(answers))
+    for metric in ("eeg", "gmner"):
+        for count in ("gold", "predicted", "correct"):
+            parts = [result[kind][metric][count] for kind in ("groundable", "ungroundable")]
+            assert sum(parts) == result[metric][count], (metric, count)
+    assert result["groundable"]["gmner"]["precision"] == pytest.approx(2 / 3)
+    assert result["ungroundable"]["gmner"]["recall"] == 0
+
+
+def test_errors_are_counted_and_written_a_line_each():
+    answers = {("a", True): [PredictedEntity(0, 6, "PER"), PredictedEntity(7, 9, "LOC", None, 0.4)]}
+    lines = io.StringIO()
+    result = evaluate([post("a", PERSON, ROME), post("b")], Table(answers), errors=lines)
+    assert result["errors"] == {"span": 0, "type": 0, "region": 1, "missed": 1, "spurious": 1}
+    records = [json.loads(line) for line in lines.getvalue().splitlines()]
+    assert [(r["id"], r["kind"], r["around"]) for r in records] == [
+        ("a", "region", "[Jordan] in Rome"),
+        ("a", "spurious", "Jordan [in] Rome"),
+        ("a", "missed", "Jordan in [Rome]"),
+    ]
+
+
+def test_calibration_against_mner_and_gmner():
+    answers = {
+        ("a", True): [PredictedEntity(0, 6, "PER", SHOE, 0.9), PredictedEntity(10, 14, "LOC")],
+    }
+    figures = evaluate([post("a", PERSON, ROME)], Table(answers))["calibration"]
+    assert (figures["answers"], figures["bins"]) == (2, 10)
+    assert figures["mner"]["ece"] == pytest.approx(0.05)  # 0.9 and right; 1.0 and right
+    assert figures["gmner"]["ece"] == pytest.approx(0.45)  # 0.9 and wrong; 1.0 and right
+    assert figures["gmner"]["brier"] == pytest.approx(0.405)
+    assert [b["answers"] for b in figures["gmner"]["bins"]] == [1, 1]
+
+
+def test_no_answers_have_no_calibration():
+    figures = evaluate([post("a", PERSON)], Table({}))["calibration"]
+    assert figures == {"answers": 0, "bins": 10, "mner": None, "gmner": None}
+
+
+def test_speed_is_that_of_the_first_pass():
+    result = evaluate([post("a", PERSON)], Table({}))
+    assert result["speed"]["posts_per_second"] == pytest.approx(1 / result["seconds"])
+
+
 def test_slices_by_tag():
     posts = [post("a", PERSON, tags=["night", "x"]), post("b", PRODUCT, tags=["night"]), post("c")]
     answers = {("a", True): [PredictedEntity(0, 6, "PER", FACE)]}
@@ -174,6 +224,7 @@ def test_failed_posts_are_reported_and_scored_as_empty():
 def test_no_posts():
     result = evaluate([], Table({}))
     assert (result["posts"], result["mner"]["f1"], result["slices"]) == (0, 0.0, {})
+    assert result["speed"] == {"posts_per_second": None}
 
 
 def test_a_predictor_that_loses_posts_is_refused():

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mqspn.data.posts import GoldEntity
-from mqspn.evaluation.metrics import Counts, PredictedEntity, Scores, region_is_right, score
+from mqspn.evaluation.metrics import (
+    Counts,
+    PredictedEntity,
+    Scores,
+    match_entities,
+    region_is_right,
+    score,
+)
 
 FACE = (10.0, 10.0, 50.0, 60.0)
 CREST = (100.0, 20.0, 140.0, 60.0)
@@ -88,6 +95,28 @@ def test_a_duplicate_is_a_false_positive():
     assert counts.precision == 0.5
     assert counts.recall == 1
     assert counts.f1 == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("scores", [(0.4, 0.9), (0.9, 0.4)])
+def test_of_duplicates_the_one_with_the_higher_score_is_right(scores):
+    gold = [GoldEntity(0, 6, "PER")]
+    twice = [PredictedEntity(0, 6, "PER", None, value) for value in scores]
+    pairs = match_entities(gold, twice, type_matters=True, region_matters=True)
+    assert pairs == [(0, scores.index(0.9))]
+
+
+def test_a_score_never_costs_a_pair():
+    # The first answer fits both gold entities, the second only the first of them.
+    gold = [GoldEntity(0, 6, "PER", (FACE,)), GoldEntity(0, 6, "PER", (FACE, CREST))]
+    answers = [PredictedEntity(0, 6, "PER", FACE, 1.0), PredictedEntity(0, 6, "PER", CREST, 0.0)]
+    pairs = match_entities(gold, answers, type_matters=True, region_matters=True)
+    assert sorted(pairs) == [(0, 0), (1, 1)]
+
+
+def test_overlapping_answers_do_not_share_a_gold_entity():
+    gold = [GoldEntity(0, 6, "PER"), GoldEntity(7, 12, "LOC")]
+    answers = [PredictedEntity(0, 12, "PER"), PredictedEntity(0, 6, "PER")]
+    assert score([gold], [answers]).mner == Counts(gold=2, predicted=2, correct=1)
 
 
 def test_two_types_at_one_span_are_one_right_answer_in_eeg():
@@ -182,7 +211,8 @@ def reference_correct(gold, answers, metric):
     return best
 
 
-# Few spans, types and corners, so that answers meet gold entities and IoUs of a half are common.
+# Few spans, types and corners, so that answers meet gold entities, spans overlap and are shared,
+# and IoUs of a half are common; an answer may come twice.
 spans = st.sampled_from([(0, 2), (0, 5), (3, 5)])
 types = st.sampled_from(["PER", "LOC"])
 boxes = st.builds(
@@ -199,9 +229,16 @@ gold_entities = st.builds(
     st.lists(boxes, max_size=2),
 )
 answers = st.builds(
-    lambda span, type_, box: PredictedEntity(*span, type_, box), spans, types, st.none() | boxes
+    lambda span, type_, box, score: PredictedEntity(*span, type_, box, score),
+    spans,
+    types,
+    st.none() | boxes,
+    st.floats(0, 1),
 )
-posts = st.tuples(st.lists(gold_entities, max_size=4), st.lists(answers, max_size=4))
+answer_lists = st.tuples(st.lists(answers, max_size=4), st.booleans()).map(
+    lambda drawn: drawn[0] + drawn[0][:1] if drawn[1] else drawn[0]
+)
+posts = st.tuples(st.lists(gold_entities, max_size=4), answer_lists)
 
 
 @settings(deadline=None)  # the machine may be busy

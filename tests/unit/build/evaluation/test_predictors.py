@@ -24,8 +24,10 @@ class Wire:
     def __init__(self, errors=None):
         self.errors = errors or {}
         self.waiting = threading.Barrier(1)
+        self.calls = []
 
     def infer(self, model, tensors, timeout_s):
+        self.calls.append((model, tensors))
         self.waiting.wait(timeout=10)
         text = tensors["TEXT"][0, 0].decode()
         if text in self.errors:
@@ -104,6 +106,22 @@ def test_no_server_is_an_error():
     client = Client("127.0.0.1:1", retry=RetrySettings(attempts=1))
     with client, pytest.raises(ServerUnreachableError):
         ServedPredictor(client, timeout_s=5).predict([post("a")])
+
+
+def test_kept_proposals_go_to_the_callers_entry_point(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(b"image")
+    boxes = [[1, 2, 30, 40.5], [5, 6, 70, 80], [0, 0, 9, 9]]
+    np.savez(tmp_path / "id-a.jpg.npz", num_boxes=3, bounding_boxes=boxes)
+    wire = Wire()
+    served = predictor(wire, proposals=tmp_path, regions=2, concurrency=1)
+    assert [len(entities) for entities in served.predict([post("a", path), post("b")])] == [1, 1]
+    (model, tensors), (plain, others) = wire.calls
+    assert (model, plain) == ("mqspn_regions", "mqspn")
+    assert tensors["REGIONS"].tolist() == [boxes[:2]]
+    assert "REGIONS" not in others
+    with pytest.raises(ValueError, match="the first is 'id-c'"):
+        served.predict([post("c", path)])
 
 
 def test_no_posts():

@@ -111,7 +111,7 @@ def test_collate_pads_and_drops(tokenizer: TextTokenizer) -> None:
         unknown_token_id=1,
         word_dropout=1.0,
         image_dropout=1.0,
-        random=np.random.default_rng(0),
+        randoms=[np.random.default_rng(i) for i in range(2)],
     )
     assert dropped.region_scores.eq(0).all()
     assert dropped.targets[0].regions.tolist() == [[1, 0, 0, 0, 0]]

@@ -1,97 +1,287 @@
-"""A killed stage goes on from its last whole epoch with the same numbers."""
+"""A stage: exact after a kill at any point, its best epoch, patience, accumulation, precision."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from mqspn.settings import StageSettings
-from mqspn.training.stage import Stage
+from accelerate import Accelerator
+from mqspn.settings import MixedPrecision, StageSettings
+from mqspn.training.processes import join_processes
+from mqspn.training.stage import Stage, StageReport
+from mqspn.training.stage_state import StageState, StateFiles
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+ITEMS, BATCH, STEPS = 19, 4, 5
+DATA = np.random.default_rng(3).standard_normal((ITEMS, 3)).astype(np.float32)
 
-class KilledError(Exception):
-    pass
+
+class Regression(nn.Module):
+    """Dropout, a batch normalisation's buffers, a frozen part, and a part frozen at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5))
+        self.late = nn.Linear(3, 8)
+        self.rest = nn.Sequential(nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        predicted = self.rest(self.late(batch + self.frozen(batch).detach()))
+        loss = (predicted - batch.sum(1, keepdim=True)).square().mean()
+        return {"loss": loss, "half": loss / 2}
 
 
 def make_stage(
-    epochs: int = 4, kill_at: int | None = None, scores: list[float] | None = None
+    settings: StageSettings | None = None, scores: list[float] | None = None
 ) -> Stage[Tensor]:
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+    module = Regression()
     left = list(scores or [])
 
-    def batches(epoch: int, random: np.random.Generator) -> Iterator[Tensor]:
-        for step in range(5):
-            if kill_at is not None and (epoch, step) == (kill_at, 2):
-                raise KilledError
-            yield torch.from_numpy(random.standard_normal((4, 3)).astype(np.float32))
+    def make(epoch: int, items: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(DATA[items])
+
+    def before_epoch(epoch: int) -> None:
+        module.late.requires_grad_(epoch > 0)
+
+    def score() -> Mapping[str, float]:
+        return {"score": left.pop(0), "other": 0.5}
 
     return Stage(
         name="toy",
         module=module,
-        groups=[{"params": list(module.parameters())}],
-        settings=StageSettings(epochs=epochs, learning_rate=0.05),
+        groups=[
+            {"params": list(module.late.parameters()), "lr": 0.01},
+            {"params": list(module.rest.parameters())},
+        ],
+        settings=settings or StageSettings(epochs=4, batch_size=BATCH, learning_rate=0.05),
         seed=5,
-        steps=5,
-        batches=batches,
-        loss=lambda batch: {"loss": (module(batch) - batch.sum(1, keepdim=True)).square().mean()},
-        score=(lambda: left.pop(0)) if scores else None,
+        items=ITEMS,
+        batch_items=BATCH,
+        make=make,
+        frozen=[module.frozen],
+        before_epoch=before_epoch,
+        score=score if scores else None,
     )
 
 
-def weights(stage: Stage[Tensor]) -> list[Tensor]:
-    return [p.detach().clone() for p in stage.module.parameters()]
+def cpu(precision: MixedPrecision = "no") -> Accelerator:
+    return join_processes("cpu", precision)
 
 
-def test_resume_after_a_kill_changes_nothing(tmp_path: Path) -> None:
-    whole = make_stage()
-    expected = whole.run(tmp_path / "whole", progress=False)
-    with pytest.raises(KilledError):
-        make_stage(kill_at=2).run(tmp_path / "killed", progress=False)
-    resumed = make_stage()
-    report = resumed.run(tmp_path / "killed", progress=False)
-    for a, b in zip(weights(whole), weights(resumed), strict=True):
-        torch.testing.assert_close(a, b, atol=0, rtol=0)
+def run(stage: Stage[Tensor], folder: Path) -> StageReport:
+    return stage.run(folder, cpu(), save_every_minutes=0, progress=False)
+
+
+def weights(stage: Stage[Tensor]) -> dict[str, Tensor]:
+    return {k: v.detach().clone() for k, v in stage.module.state_dict().items()}
+
+
+def assert_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_stage as toy
+from mqspn.training import stage_state
+
+settings = toy.StageSettings(**eval(sys.argv[3]))
+stage, at, left = toy.make_stage(settings, eval(sys.argv[4])), sys.argv[5], [int(sys.argv[6])]
+
+def counted(function):
+    def wrapped(*arguments, **keywords):
+        if left[0] == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left[0] -= 1
+        return function(*arguments, **keywords)
+    return wrapped
+
+if at == "batch":
+    stage.make = counted(stage.make)
+elif at == "written":  # the bytes are there, under the partial name
+    Path.replace = counted(Path.replace)
+elif at == "saved":
+    stage_state.StateFiles.save = counted(stage_state.StateFiles.save)
+toy.run(stage, Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "scores", "at", "after"),
+    [
+        ({}, None, "batch", 7),  # in the second epoch
+        ({"accumulation": 2}, [0.1, 0.5, 0.2, 0.3], "batch", 13),  # between two batches of a step
+        ({}, [0.1, 0.5, 0.2, 0.3], "written", 13),  # in the middle of a save
+        ({}, [0.1, 0.5, 0.2, 0.3], "saved", 5),  # best weights written, the state not yet
+    ],
+)
+def test_kill_9_changes_nothing(
+    tmp_path: Path,
+    settings: dict[str, int],
+    scores: list[float] | None,
+    at: str,
+    after: int,
+) -> None:
+    values = {"epochs": 4, "batch_size": BATCH, "learning_rate": 0.05, **settings}
+    whole = make_stage(StageSettings(**values), scores)
+    expected = run(whole, tmp_path / "whole")
+    killed = subprocess.run(
+        [
+            *(sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path / "killed")),
+            *(repr(values), repr(scores), at, str(after)),
+        ],
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -9, killed.stderr
+    state = StateFiles(tmp_path / "killed", "toy").load()
+    assert state is not None
+    assert not state.finished
+    resumed = make_stage(StageSettings(**values), (scores or [])[state.epoch :] or None)
+    report = run(resumed, tmp_path / "killed")
+    assert_equal(weights(resumed), weights(whole))
     assert report.epochs == expected.epochs
+    assert (report.items, report.best_epoch) == (expected.items, expected.best_epoch)
+    assert not list((tmp_path / "killed").glob("*.partial")) or at == "written"
 
 
 def test_a_finished_stage_is_not_run_again(tmp_path: Path) -> None:
-    first = make_stage()
-    first.run(tmp_path, progress=False)
-    again = make_stage(kill_at=0)
-    again.run(tmp_path, progress=False)
-    for a, b in zip(weights(first), weights(again), strict=True):
-        torch.testing.assert_close(a, b, atol=0, rtol=0)
+    for scores in (None, [0.2, 0.3, 0.1, 0.1]):
+        folder = tmp_path / str(scores)
+        first = make_stage(scores=scores)
+        expected = run(first, folder)
+        again = make_stage(scores=scores)
+
+        def fail(epoch: int, items: NDArray[np.int64]) -> Tensor:
+            raise AssertionError("trained again")
+
+        again.make = fail
+        assert run(again, folder) == expected
+        assert_equal(weights(again), weights(first))
+
+
+def test_frozen_parts_are_never_kept(tmp_path: Path) -> None:
+    stage = make_stage(scores=[0.1, 0.2, 0.3, 0.4])
+    before = weights(stage)
+    run(stage, tmp_path)
+    best = StateFiles(tmp_path, "toy").load_best(4)
+    assert best.keys() == {k for k in before if not k.startswith("frozen.")}
+    assert "rest.0.running_mean" in best
+    for name, value in weights(stage).items():
+        assert torch.equal(value, before[name]) == name.startswith("frozen."), name
+    assert [p.name for p in tmp_path.glob("*.pt")] != []
+    assert {p.name for p in tmp_path.glob("*.pt")} == {"toy.pt", "toy.best-4.pt"}
 
 
 def test_the_best_epochs_weights_are_kept(tmp_path: Path) -> None:
-    two = make_stage(epochs=4)
-    captured: list[list[Tensor]] = []
-    two.score = lambda: [0.1, 0.9, 0.3, 0.2][len(captured) - 1]
-    original = two.score
+    two = make_stage(scores=[0.1])
+    captured: list[dict[str, Tensor]] = []
 
-    def score() -> float:
+    def score() -> Mapping[str, float]:
         captured.append(weights(two))
-        return original()
+        return {"score": [0.1, 0.9, 0.3, 0.2][len(captured) - 1]}
 
     two.score = score
-    report = two.run(tmp_path, progress=False)
+    report = run(two, tmp_path)
     assert (report.best_epoch, report.best_score) == (2, 0.9)
-    for a, b in zip(weights(two), captured[1], strict=True):
-        torch.testing.assert_close(a, b, atol=0, rtol=0)
+    assert_equal(weights(two), captured[1])
 
 
-def test_training_lowers_the_loss(tmp_path: Path) -> None:
-    report = make_stage(epochs=12).run(tmp_path, progress=False)
+def test_patience_counts_epochs_without_a_better_score(tmp_path: Path) -> None:
+    settings = StageSettings(epochs=9, batch_size=BATCH, learning_rate=0.05, patience=2)
+    stage = make_stage(settings, [0.1, 0.3, 0.2, 0.3, 0.9])
+    report = run(stage, tmp_path)
+    assert [row["score"] for row in report.epochs] == [0.1, 0.3, 0.2, 0.3]
+    assert (report.stopped, report.best_epoch) == (4, 4)  # an equal score is kept, but no better
+    assert run(make_stage(settings, [1.0]), tmp_path) == report
+
+
+def test_accumulated_batches_make_one_step_of_their_mean(tmp_path: Path) -> None:
+    settings = StageSettings(epochs=1, batch_size=BATCH, learning_rate=0.05, accumulation=3)
+    stage = make_stage(settings)
+    stage.module.eval()
+    stage.module.train = lambda mode=True: stage.module  # type: ignore[method-assign]
+    steps: list[list[Tensor]] = []
+    original = torch.optim.AdamW.step
+
+    def step(optimiser: torch.optim.AdamW, *arguments: object) -> object:
+        steps.append([p.grad.clone() for p in stage.module.rest.parameters()])
+        return original(optimiser, *arguments)
+
+    batches = [torch.from_numpy(DATA[items]) for items in stage.batches(0, 1)[:3]]
+    mean = sum(stage.module(batch)["loss"] for batch in batches) / 3
+    parameters = list(stage.module.rest.parameters())
+    expected = torch.autograd.grad(mean, parameters)
+    norm = torch.cat([g.flatten() for g in expected]).norm()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", step)
+        run(stage, tmp_path)
+    assert len(steps) == 2  # five batches: three, then the two that are left
+    for found, gradient in zip(steps[0], expected, strict=True):
+        torch.testing.assert_close(found, gradient * min(1.0, 1.0 / float(norm)))
+
+
+def test_training_lowers_the_loss_and_counts(tmp_path: Path) -> None:
+    settings = StageSettings(epochs=12, batch_size=BATCH, learning_rate=0.05)
+    report = run(make_stage(settings), tmp_path)
     assert report.epochs[-1]["loss"] < report.epochs[0]["loss"]
+    assert report.epochs[0]["half"] == pytest.approx(report.epochs[0]["loss"] / 2)
+    assert report.items == 12 * ITEMS
+    assert report.posts_per_second == pytest.approx(report.items / report.training_seconds, 0.01)
+    assert 0 < report.training_seconds < report.seconds
+    assert list((tmp_path / "logs" / "toy").glob("events.*"))
+
+
+def test_bf16_learns_with_weights_in_fp32(tmp_path: Path) -> None:
+    full, half = make_stage(), make_stage()
+    run(full, tmp_path / "full")
+    report = half.run(tmp_path / "half", cpu("bf16"), progress=False)
+    assert all(p.dtype == torch.float32 for p in half.module.parameters())
+    assert report.epochs[-1]["loss"] < report.epochs[0]["loss"]
+    assert not torch.equal(full.module.rest[2].weight, half.module.rest[2].weight)
+
+
+def test_fp16_without_a_gpu_is_refused() -> None:
+    with pytest.raises(ValueError, match="use no or bf16"):
+        cpu("fp16")
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tmp_path: Path) -> None:
     stage = make_stage()
-    stage.loss = lambda batch: {"loss": batch.sum() * float("nan")}
+    stage.make = lambda epoch, items: torch.full((len(items), 3), float("nan"))
     with pytest.raises(FloatingPointError, match="learning_rate"):
-        stage.run(tmp_path, progress=False)
+        run(stage, tmp_path)
+
+
+@pytest.mark.parametrize("content", [{"epoch": 1}, {"epoch": 1, "report": StageReport("toy")}, b""])
+def test_another_versions_state_is_refused(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "toy.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(ValueError, match="another --run folder"):
+        run(make_stage(), tmp_path)
+
+
+def test_another_networks_state_is_refused(tmp_path: Path) -> None:
+    StateFiles(tmp_path, "toy").save(
+        StageState(StageReport("toy"), weights={"rest.0.weight": torch.ones(9)})
+    )
+    with pytest.raises(ValueError, match="another network's"):
+        run(make_stage(), tmp_path)

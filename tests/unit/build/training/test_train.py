@@ -1,11 +1,11 @@
-"""A whole training run at a tiny size: every stage, resumed, refused for other data, evaluated."""
+"""A whole training run at a tiny size: every stage, refused for other data, evaluated."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mqspn.checkpoint import load_checkpoint
@@ -14,7 +14,7 @@ from mqspn.drawing import draw_posts
 from mqspn.evaluation.evaluate import evaluate
 from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.settings import Settings, load_settings
-from mqspn.training import train as train_module
+from mqspn.training.stage_state import StateFiles
 from mqspn.training.train import train
 
 TINY = {
@@ -70,6 +70,9 @@ def test_every_stage_reports(trained: Path) -> None:
     assert [len(s["epochs"]) for s in report["stages"]] == [1, 1, 2]
     assert report["proposer_recall_dev"]["k"] == 6
     assert report["posts"] == {"train": 24, "dev": 8}
+    assert (report["processes"], report["mixed_precision"]) == (1, "no")
+    assert [s["items"] for s in report["stages"]] == [24, 24, 48]
+    assert all(s["posts_per_second"] > 0 for s in report["stages"])
 
 
 def test_a_checkpoint_evaluates_offline(trained: Path, data: Path) -> None:
@@ -82,56 +85,106 @@ def test_a_checkpoint_evaluates_offline(trained: Path, data: Path) -> None:
 
 def test_the_network_stage_leaves_the_visual_side_as_it_was(trained: Path) -> None:
     final = weights(trained / "one")
-    proposer = torch.load(trained / "run" / "region_proposer.pt", weights_only=False)["module"]
-    for name, value in proposer.items():
-        assert torch.equal(final[f"region_proposer.{name}"], value), name
-    best = torch.load(trained / "run" / "region_encoder.pt", weights_only=False)["best"]
-    vision = {k: v for k, v in best.items() if k.startswith("encoder.vision.")}
+    proposer = StateFiles(trained / "run", "region_proposer").load()
+    assert proposer is not None
+    assert proposer.weights
+    for name, value in proposer.weights.items():
+        assert torch.equal(final["region_" + name], value), name
+    encoder = StateFiles(trained / "run", "region_encoder").load_best(1)
+    vision = {k: v for k, v in encoder.items() if k.startswith("encoder.vision.")}
     assert vision
     for name, value in vision.items():
         assert torch.equal(final["region_" + name], value), name
 
 
-def test_a_run_killed_in_its_last_stage_gives_the_same_weights(
-    trained: Path, data: Path, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_runs_state_holds_no_frozen_encoder(trained: Path) -> None:
+    report = json.loads((trained / "one" / "training_report.json").read_text())
+    best = StateFiles(trained / "run", "network").load_best(report["stages"][2]["best_epoch"])
+    parts = {name.split(".")[1] for name in best}
+    assert parts == {"text_encoder", "region_encoder", "query_decoder"}
+    assert not any(".vision." in name for name in best)
+
+
+def test_the_visual_side_can_come_from_a_checkpoint(
+    trained: Path, data: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    """Both runs start from the same first two stages; one is killed in the last one's epoch 2."""
-    for name in ("whole", "killed"):
-        shutil.copytree(trained / "run", tmp_path / name)
-        (tmp_path / name / "network.pt").unlink()
-    train(settings, data=data, run=tmp_path / "whole", output=tmp_path / "one", progress=False)
+    changed = {**TINY, "network.layers": 1, "training.network.epochs": 1, "network.width": 16}
+    arguments = {"data": data, "run": tmp_path / "run", "output": tmp_path / "two"}
+    report = train(
+        load_settings("demo", changed), visual_from=trained / "one", **arguments, progress=False
+    )
+    assert report is not None
+    assert [s["name"] for s in report["stages"]] == ["network"]
+    taken, found = weights(trained / "one"), weights(tmp_path / "two")
+    visual = [k for k in taken if k.startswith(("region_proposer.", "region_encoder.vision."))]
+    assert visual
+    for name in visual:
+        assert torch.equal(found[name], taken[name]), name
+    with pytest.raises(ValueError, match="other visual side"):
+        train(load_settings("demo", changed), **arguments, progress=False)
 
-    original = train_module.network_stage
 
-    def dies_in_its_second_epoch(*arguments: object) -> object:
-        stage, lost = original(*arguments)
-        batches = stage.batches
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("network.crop_supersampling", 1),
+        ("image_side", 96),
+        ("region_encoder.config.intermediate_size", 32),
+        ("region_proposer.pixel_mean.0", 0.5),
+    ],
+)
+def test_another_visual_side_is_refused(
+    trained: Path, data: Path, tmp_path: Path, key: str, value: object
+) -> None:
+    named = key.removesuffix(".0").replace(".", r"\.")
+    with pytest.raises(ValueError, match=f"settings: {named} is not what"):
+        train(
+            load_settings("demo", {**TINY, key: value}),
+            data=data,
+            run=tmp_path / "run",
+            output=tmp_path / "x",
+            visual_from=trained / "one",
+            progress=False,
+        )
 
-        def killed(epoch: int, random: object) -> object:
-            if epoch == 1:
-                raise KeyboardInterrupt
-            return batches(epoch, random)
 
-        stage.batches = killed
-        return stage, lost
+def test_boxes_can_come_from_a_folder(trained: Path, data: Path, tmp_path: Path) -> None:
+    boxes = tmp_path / "boxes"
+    boxes.mkdir()
+    posts = [p for split in ("train", "dev") for p in read_split(data, split, labels=LABELS)]
+    for post in posts:
+        np.savez(boxes / f"{post.id}.npz", num_boxes=1, bounding_boxes=[[1.0, 2.0, 30.0, 40.0]])
+    settings = load_settings("demo", {**TINY, "training.network.epochs": 1})
+    arguments = {"data": data, "run": tmp_path / "run", "visual_from": trained / "one"}
+    train(settings, **arguments, output=tmp_path / "two", proposals=boxes, progress=False)
+    scores = np.load(tmp_path / "run" / "regions_train" / "scores.npy")
+    assert ((scores > 0).sum(axis=1) == 1).any()
+    assert not (scores[:, 1:] > 0).any()
+    with pytest.raises(ValueError, match="other proposals"):
+        train(settings, **arguments, output=tmp_path / "two", progress=False)
 
-    arguments = {"data": data, "run": tmp_path / "killed", "output": tmp_path / "two"}
-    with monkeypatch.context() as patch:
-        patch.setattr(train_module, "network_stage", dies_in_its_second_epoch)
-        with pytest.raises(KeyboardInterrupt):
-            train(settings, **arguments, progress=False)
-    assert not (tmp_path / "two").exists()
-    train(settings, **arguments, progress=False)
-    expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
-    for name, value in expected.items():
-        assert torch.equal(found[name], value), name
+
+def test_text_only_training_is_chosen_by_mner(data: Path, tmp_path: Path) -> None:
+    visual = {"training.region_proposer.epochs": 0, "training.region_encoder.epochs": 0}
+    values = {**TINY, **visual, "training.network.epochs": 1, "training.selection": "mner"}
+    report = train(
+        load_settings("demo", values),
+        data=data,
+        run=tmp_path / "run",
+        output=tmp_path / "one",
+        progress=False,
+    )
+    assert report is not None
+    (row,) = report["stages"][0]["epochs"]
+    assert row["score"] == row["mner"]
+    assert {"gmner", "eeg", "type", "boundary", "region"} < row.keys()
 
 
 def test_a_run_of_other_settings_or_data_is_refused(
     trained: Path, data: Path, settings: Settings, tmp_path: Path
 ) -> None:
     arguments = {"run": trained / "run", "output": tmp_path / "x", "progress": False}
-    with pytest.raises(ValueError, match="other settings"):
+    with pytest.raises(ValueError, match=r"other settings \(network\.layers\)"):
         train(load_settings("demo", {**TINY, "network.layers": 3}), data=data, **arguments)
     other = tmp_path / "other"
     draw_posts(split="train", count=24, seed=5, output=other)

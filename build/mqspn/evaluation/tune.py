@@ -1,0 +1,162 @@
+"""Choose a checkpoint's decoding settings on annotated posts, from what its network said once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from mqspn_backend.serving_settings import DecodingSettings
+from numpy.typing import NDArray
+
+from mqspn.evaluation.decoding_search import held_out_gains, search
+from mqspn.evaluation.metrics import Counts, PredictedEntity, Scores, match_entities, score
+from mqspn.evaluation.offline import NetworkOutput, decode_output
+
+__all__ = ["Metric", "Tuning", "tune", "write_decoding"]
+
+Metric = Literal["gmner", "mner"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """The settings before and after, their scores on all posts, and what choosing gains elsewhere.
+
+    ``held_out``: F1 gains on the halves of the posts that a choice did not see, see
+    `mqspn.evaluation.decoding_search.held_out_gains`.
+    """
+
+    metric: Metric
+    present: DecodingSettings
+    chosen: DecodingSettings
+    before: Scores
+    after: Scores
+    held_out: tuple[float, ...]
+
+    @property
+    def gain(self) -> float:
+        """F1 gained on the posts that the settings were chosen on: an optimistic figure."""
+        after, before = getattr(self.after, self.metric), getattr(self.before, self.metric)
+        return float(after.f1 - before.f1)
+
+    @property
+    def held_out_gain(self) -> float:
+        """Mean gain on posts that a choice did not see."""
+        return float(np.mean(self.held_out))
+
+    @property
+    def holds(self) -> bool:
+        """Whether the chosen settings differ and choosing gains on unseen posts too."""
+        return self.chosen != self.present and self.held_out_gain > 0
+
+    def verdict(self) -> str:
+        """One line on how far the gain can be trusted."""
+        if self.chosen == self.present:
+            return "no candidate does better than the present settings"
+        better = sum(gain > 0 for gain in self.held_out)
+        finding = (
+            f"{self.gain:+.4f} {self.metric.upper()} F1 on these posts; chosen on one half, the "
+            f"other half gains in {better} of {len(self.held_out)} cases, "
+            f"{self.held_out_gain:+.4f} on average"
+        )
+        return finding if self.holds else finding + ": noise, the present settings stay"
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "metric": self.metric,
+            "before": {"decoding": asdict(self.present), **self.before.to_json()},
+            "after": {"decoding": asdict(self.chosen), **self.after.to_json()},
+            "gain": self.gain,
+            "held_out": {
+                "choices": len(self.held_out),
+                "gained": sum(gain > 0 for gain in self.held_out),
+                "lost": sum(gain < 0 for gain in self.held_out),
+                "mean_gain": self.held_out_gain,
+                "gains": list(self.held_out),
+            },
+            "holds": self.holds,
+            "verdict": self.verdict(),
+        }
+
+
+def tune(
+    outputs: Sequence[NetworkOutput],
+    present: DecodingSettings,
+    *,
+    types: Sequence[str],
+    metric: Metric,
+) -> Tuning:
+    """Choose decoding settings for the best ``metric`` F1 on the posts of ``outputs``.
+
+    ``present``: the settings to start from, and to stay with where nothing does better. ``types``:
+    the names of the T types. Raises ValueError for fewer than two posts, or posts without entities.
+    """
+    trials = _Trials(outputs, types, metric)
+    posts = len(trials.gold)
+    if posts < 2 or not any(trials.gold):
+        raise ValueError("tuning needs at least two posts and an entity in them; give more posts")
+    chosen = search(partial(trials.f1, rows=np.arange(posts)), present)
+    return Tuning(
+        metric=metric,
+        present=present,
+        chosen=chosen,
+        before=score(trials.gold, trials.answers(present)),
+        after=score(trials.gold, trials.answers(chosen)),
+        held_out=tuple(held_out_gains(trials.f1, present, posts)),
+    )
+
+
+def write_decoding(folder: Path, decoding: DecodingSettings) -> None:
+    """Put ``decoding`` into the settings of the checkpoint in ``folder``; all else stays.
+
+    The file is complete at any time, the old one or the new one.
+    """
+    path = (folder / "settings.json").resolve()
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["decoding"] = asdict(decoding)
+    temporary = path.with_suffix(".json.partial")
+    temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    shutil.copymode(path, temporary)
+    temporary.replace(path)
+
+
+class _Trials:
+    """Answers under any settings, each setting decoded and counted once, post by post."""
+
+    def __init__(
+        self, outputs: Sequence[NetworkOutput], types: Sequence[str], metric: Metric
+    ) -> None:
+        self._outputs = outputs
+        self._types = types
+        self._region_matters = metric == "gmner"
+        self.gold = [post.entities for output in outputs for post in output.posts]
+        self._counts: dict[DecodingSettings, NDArray[np.int64]] = {}
+
+    def answers(self, settings: DecodingSettings) -> list[list[PredictedEntity]]:
+        return [
+            entities
+            for output in self._outputs
+            for entities in decode_output(output, settings, self._types)
+        ]
+
+    def f1(self, settings: DecodingSettings, rows: NDArray[np.intp]) -> float:
+        """F1 on the posts ``rows``."""
+        if settings not in self._counts:
+            self._counts[settings] = self._count(settings)
+        gold, predicted, correct = self._counts[settings][rows].sum(axis=0).tolist()
+        return Counts(gold=gold, predicted=predicted, correct=correct).f1
+
+    def _count(self, settings: DecodingSettings) -> NDArray[np.int64]:
+        """(N, 3): gold entities, answers, right answers of each post."""
+        counts = []
+        for gold, answers in zip(self.gold, self.answers(settings), strict=True):
+            pairs = match_entities(
+                gold, answers, type_matters=True, region_matters=self._region_matters
+            )
+            counts.append((len(gold), len(answers), len(pairs)))
+        return np.array(counts, np.int64)

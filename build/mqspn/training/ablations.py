@@ -1,0 +1,182 @@
+"""The paper's ablations: the network without one of its parts, over several seeds."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import statistics
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mqspn.settings import load_settings
+
+__all__ = ["ABLATIONS", "Ablation", "ablation_table", "run_ablations"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablation:
+    """A part switched off by ``overrides``; ``published``: GMNER F1 of the paper without it."""
+
+    name: str
+    overrides: Mapping[str, Any]
+    published: float
+
+
+#: Tang et al., AAAI 2025, ablation study on Twitter-GMNER (test GMNER F1); "full" is the network.
+ABLATIONS = (
+    Ablation(name="full", overrides={}, published=58.76),
+    Ablation(
+        name="no learned queries",
+        overrides={"network.entity_queries": False},
+        published=56.02,
+    ),
+    Ablation(name="no bipartite loss", overrides={"loss.bipartite": False}, published=56.58),
+    Ablation(name="no type prompts", overrides={"network.type_prompts": False}, published=56.95),
+    Ablation(
+        name="no query-text attention",
+        overrides={"network.text_cross_attention": False},
+        published=57.21,
+    ),
+    Ablation(
+        name="no prefix integration",
+        overrides={"network.prefix_integration": False},
+        published=57.86,
+    ),
+    Ablation(name="no aggregator", overrides={"network.aggregator": False}, published=58.13),
+)
+
+
+def run_ablations(
+    *,
+    data: Path,
+    work: Path,
+    settings: str,
+    overrides: Mapping[str, Any],
+    visual_from: Path,
+    seeds: Sequence[int],
+    jobs: int = 1,
+    threads: int = 1,
+) -> list[dict[str, Any]]:
+    """Train every ablation with every seed; the best dev epoch's scores on ``data``'s test split.
+
+    All take their visual side from the checkpoint ``visual_from`` and differ in what
+    `Ablation.overrides` names and in the seed alone. ``jobs`` runs go on at once, each with
+    ``threads`` threads. ``work`` keeps their states and scores: called again, what is done is not
+    done again. Returns a mapping a run: "name", "seed", "mner", "eeg", "gmner" (F1, 0 to 1).
+    """
+    common = {
+        "data": str(data),
+        "work": str(work),
+        "settings": settings,
+        "visual_from": str(visual_from),
+        "threads": threads,
+    }
+    tasks = [
+        {
+            **common,
+            "name": ablation.name,
+            "seed": seed,
+            "overrides": {**overrides, **ablation.overrides, "training.seed": seed},
+        }
+        for seed in seeds
+        for ablation in ABLATIONS
+    ]
+    # The first run alone fills the cache of region states, which all share.
+    results = [_run(tasks[0])]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+        pending = [pool.submit(_run, task) for task in tasks[1:]]
+        try:
+            results += [future.result() for future in as_completed(pending)]
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    order = [ablation.name for ablation in ABLATIONS]
+    return sorted(results, key=lambda row: (row["seed"], order.index(row["name"])))
+
+
+def _run(task: Mapping[str, Any]) -> dict[str, Any]:
+    """One training run and its test scores, from disk where they are there."""
+    import torch
+
+    from mqspn.checkpoint import load_checkpoint
+    from mqspn.data.reader import read_split
+    from mqspn.evaluation.metrics import score
+    from mqspn.evaluation.offline import predict_with_states
+    from mqspn.training.region_states import compute_region_states
+    from mqspn.training.train import train
+
+    torch.set_num_threads(task["threads"])
+    work = Path(task["work"])
+    folder = work / f"{task['name'].replace(' ', '-')}-{task['seed']}"
+    settings = load_settings(task["settings"], dict(task["overrides"]))
+    scores_file = folder / "scores.json"
+    if scores_file.is_file():
+        held: dict[str, Any] = json.loads(scores_file.read_text(encoding="utf-8"))
+        if held["settings"] == json.loads(json.dumps(asdict(settings))):
+            return held["scores"]  # type: ignore[no-any-return]
+        raise ValueError(f"{folder} holds a run with other settings; name another --work folder")
+    report = train(
+        settings,
+        data=Path(task["data"]),
+        run=folder / "run",
+        output=folder / "checkpoint",
+        device="cpu",
+        visual_from=Path(task["visual_from"]),
+        region_cache=work / "regions",
+        progress=False,
+    )
+    assert report is not None
+    checkpoint = load_checkpoint(folder / "checkpoint")
+    labels = {t.label: t.name for t in settings.types}
+    posts = read_split(Path(task["data"]), "test", labels=labels)
+    states = compute_region_states(
+        checkpoint.model, settings, posts, progress=False, cache=work / "regions" / "regions_test"
+    )
+    found = score([p.entities for p in posts], predict_with_states(checkpoint, posts, states))
+    scores = {
+        "name": task["name"],
+        "seed": task["seed"],
+        **{metric: getattr(found, metric).f1 for metric in ("mner", "eeg", "gmner")},
+        "best_epoch": report["stages"][-1]["best_epoch"],
+        "seconds": report["stages"][-1]["seconds"],
+    }
+    partial = scores_file.with_suffix(".partial")
+    partial.write_text(json.dumps({"scores": scores, "settings": asdict(settings)}, indent=2))
+    partial.replace(scores_file)
+    shutil.rmtree(folder / "run")
+    print(json.dumps(scores), flush=True)
+    return scores
+
+
+def ablation_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table: mean and standard deviation of F1 over seeds, in points of 100.
+
+    "change" is the mean over seeds of the difference from the full network of the same seed, with
+    its own standard deviation; "paper" the published change of GMNER F1.
+    """
+    full = {row["seed"]: row for row in rows if row["name"] == "full"}
+    lines = [
+        "| network | MNER F1 | EEG F1 | GMNER F1 | change of GMNER | paper |",
+        "|---|---|---|---|---|---|",
+    ]
+    for ablation in ABLATIONS:
+        own = [row for row in rows if row["name"] == ablation.name]
+        if not own:
+            continue
+        cells = [_mean([row[metric] for row in own]) for metric in ("mner", "eeg", "gmner")]
+        changes = [row["gmner"] - full[row["seed"]]["gmner"] for row in own if row["seed"] in full]
+        same = ablation.name == "full"
+        cells += ["" if same or not changes else _mean(changes, sign="+")]
+        cells += ["" if same else f"{ablation.published - ABLATIONS[0].published:+.2f}"]
+        lines.append(f"| {ablation.name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _mean(values: Sequence[float], sign: str = "") -> str:
+    spread = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):{sign}.1f}{spread}"

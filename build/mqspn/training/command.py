@@ -1,0 +1,111 @@
+"""`mqspn train` and `mqspn propose`: a checkpoint, or boxes, of a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["propose", "train"]
+
+
+def train(
+    data: Annotated[Path, typer.Option(help="Data set folder: txt/, xml/, images/.")],
+    output: Annotated[Path, typer.Option(help="Where the checkpoint goes.")],
+    settings: Annotated[
+        str, typer.Option(help="Settings file, or a packaged one: demo, base, twitter_gmner.")
+    ] = "demo",
+    run: Annotated[
+        Path | None, typer.Option(help="The run's state; resumed if there. Default: OUTPUT.run")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto (a GPU where there is one), cpu, cuda, cuda:1.")
+    ] = "auto",
+    visual_from: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint whose visual side is taken; its stages are left out."),
+    ] = None,
+    proposals: Annotated[
+        Path | None, typer.Option(help="Folder of boxes, in place of the region proposer's.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one setting, as network.layers=2; again for more."),
+    ] = None,
+) -> None:
+    """Train a checkpoint; the same command goes on after a kill.
+
+    On several GPUs: accelerate launch -m mqspn.cli train ...
+    """
+    from mqspn.settings import load_settings
+    from mqspn.training.train import train as run_training
+
+    report = run_training(
+        load_settings(settings, _overrides(set_)),
+        data=data,
+        run=run or output.with_name(output.name + ".run"),
+        output=output,
+        device=device,
+        visual_from=visual_from,
+        proposals=proposals,
+    )
+    if report is not None:
+        typer.echo(f"checkpoint: {output}")
+
+
+def _overrides(pairs: list[str] | None) -> dict[str, Any]:
+    import yaml
+
+    overrides = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(f"--set needs key=value, not {pair!r}")
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise typer.BadParameter(f"--set {key}: {value!r} is not YAML") from None
+    return overrides
+
+
+def propose(
+    data: Annotated[Path, typer.Option(help="Data set folder: txt/, xml/, images/.")],
+    output: Annotated[Path, typer.Option(help="Folder for one .npz an image; resumed if there.")],
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="Checkpoint whose region proposer runs.")
+    ] = None,
+    settings: Annotated[
+        str | None,
+        typer.Option(help="In its place: settings that name a pretrained detector, as base."),
+    ] = None,
+    split: Annotated[
+        list[str] | None, typer.Option(help="Once for each split. Default: all there are.")
+    ] = None,
+    regions: Annotated[
+        int | None, typer.Option(help="Boxes an image. Default: network.regions.", min=1)
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto (a GPU where there is one), cpu, cuda, cuda:1.")
+    ] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Images at once.", min=1)] = 32,
+) -> None:
+    """Run the region proposer over a data set once and keep its boxes."""
+    from mqspn.data.reader import read_split, split_names
+    from mqspn.device import pick_device
+    from mqspn.training.propose import load_proposer
+    from mqspn.training.propose import propose as run
+
+    if (checkpoint is None) == (settings is None):
+        raise typer.BadParameter("give either --checkpoint DIR or --settings NAME")
+    names = split or split_names(data)
+    proposer, found = load_proposer(checkpoint=checkpoint, settings=settings, regions=regions)
+    labels = {t.label: t.name for t in found.types}
+    report = run(
+        proposer.to(pick_device(device)),
+        found,
+        {name: read_split(data, name, labels=labels) for name in names},
+        output=output,
+        batch_size=batch_size,
+    )
+    typer.echo(str(report))

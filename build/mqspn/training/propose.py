@@ -1,0 +1,167 @@
+"""The region proposer over a data set, once: its boxes are kept for training and evaluation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from mqspn.checkpoint import load_checkpoint
+from mqspn.data.posts import Post
+from mqspn.data.proposals import Proposals, read_proposals, write_proposals
+from mqspn.evaluation.proposals import ProposalRecall, proposal_recall
+from mqspn.network import RegionProposer
+from mqspn.settings import Settings, load_settings
+from mqspn.training.region_cache import weights_digest
+from mqspn.training.region_states import read_pixels
+
+__all__ = ["ProposeReport", "load_proposer", "propose"]
+
+_CLAIM = "proposer.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposeReport:
+    """Images of a run, boxes an image, and the recall of gold boxes by annotated split."""
+
+    images: int
+    mean_boxes: float
+    recall: Mapping[str, ProposalRecall]
+
+    def __str__(self) -> str:
+        line = f"{self.images} images, {self.mean_boxes:.1f} boxes each"
+        if self.recall:
+            k = next(iter(self.recall.values())).k
+            shares = ", ".join(f"{name} {r.box_recall:.3f}" for name, r in self.recall.items())
+            line += f"; recall@{k} of gold boxes at IoU > 0.5: {shares}"
+        return line
+
+
+def load_proposer(
+    *, checkpoint: Path | None = None, settings: str | Path | None = None, regions: int | None
+) -> tuple[RegionProposer, Settings]:
+    """The region proposer of a checkpoint, or the pretrained one that settings name.
+
+    ``regions``: boxes an image; None: the settings' network.regions. Raises ValueError where both
+    or neither are given, where the settings name no pretrained detector, or where the detector has
+    fewer queries than ``regions``.
+    """
+    if (checkpoint is None) == (settings is None):
+        raise ValueError("give either a checkpoint or settings with a pretrained detector")
+    if checkpoint is not None:
+        loaded = load_checkpoint(checkpoint)
+        found = loaded.settings
+        proposer = RegionProposer(
+            found.region_proposer,
+            regions=regions or found.network.regions,
+            saved=checkpoint / "region_proposer",
+        )
+        proposer.load_state_dict(loaded.model.region_proposer.state_dict())
+    else:
+        assert settings is not None
+        found = load_settings(settings)
+        if found.region_proposer.pretrained is None:
+            raise ValueError(
+                f"settings {str(settings)!r} name no pretrained detector "
+                "(region_proposer.pretrained); name one, or give a checkpoint"
+            )
+        proposer = RegionProposer(found.region_proposer, regions=regions or found.network.regions)
+    return proposer.eval(), found
+
+
+def propose(
+    proposer: RegionProposer,
+    settings: Settings,
+    splits: Mapping[str, Sequence[Post]],
+    *,
+    output: Path,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> ProposeReport:
+    """Write the proposed regions of every image of ``splits``, see `mqspn.data.proposals`.
+
+    Files that ``output`` already has are kept, so that the same call goes on after a kill. Raises
+    ValueError where no post has an image, where an image cannot be read, and where ``output`` holds
+    files of another detector, size or number of regions.
+    """
+    images = {p.id: p for posts in splits.values() for p in posts if p.image is not None}
+    if not images:
+        raise ValueError("no post has an image in images/, so there is nothing to propose on")
+    _claim(output, proposer, settings)
+    left = [post for post in images.values() if not _file(output, post).is_file()]
+    bar = tqdm(
+        total=len(images),
+        initial=len(images) - len(left),
+        desc="region proposals",
+        unit="image",
+        disable=not progress,
+    )
+    with bar:
+        for first in range(0, len(left), batch_size):
+            chunk = left[first : first + batch_size]
+            _propose(proposer, settings, chunk, output)
+            bar.update(len(chunk))
+    found = {id: read_proposals(_file(output, post)) for id, post in images.items()}
+    recall = {}
+    for name, posts in splits.items():
+        seen = [post for post in posts if post.image is not None]
+        gold = [[entity.boxes for entity in post.entities] for post in seen]
+        if any(boxes for entities in gold for boxes in entities):
+            proposed = [found[post.id].boxes for post in seen]
+            recall[name] = proposal_recall(gold, proposed, k=proposer.regions)
+    mean = sum(len(proposals.boxes) for proposals in found.values()) / len(found)
+    return ProposeReport(images=len(found), mean_boxes=mean, recall=recall)
+
+
+@torch.inference_mode()
+def _propose(
+    proposer: RegionProposer, settings: Settings, posts: Sequence[Post], output: Path
+) -> None:
+    device = proposer.mean.device
+    pixels, sizes = read_pixels(posts, settings)
+    boxes, scores = (
+        tensor.cpu().numpy()
+        for tensor in proposer(
+            torch.from_numpy(pixels).to(device), torch.from_numpy(sizes).to(device)
+        )
+    )
+    for row, post in enumerate(posts):
+        width, height = (int(side) for side in sizes[row])
+        real = scores[row] > 0
+        in_pixels = boxes[row][real] * [width, height, width, height]
+        write_proposals(
+            _file(output, post),
+            Proposals(in_pixels.astype("float32"), scores[row][real]),
+            (width, height),
+        )
+
+
+def _file(output: Path, post: Post) -> Path:
+    return output / f"{post.id}.npz"
+
+
+def _claim(output: Path, proposer: RegionProposer, settings: Settings) -> None:
+    """Make ``output`` the folder of this detector, or refuse it where it is another's."""
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / _CLAIM
+    mine = {
+        "weights": weights_digest(proposer),
+        "image_side": settings.image_side,
+        "regions": proposer.regions,
+    }
+    if path.is_file():
+        same = json.loads(path.read_text(encoding="utf-8")) == mine
+    else:
+        same = not any(output.glob("*.npz"))
+    if not same:
+        raise ValueError(
+            f"{output} holds proposals of another detector, image_side or --regions; name another "
+            "--output folder, or delete it"
+        )
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,166 @@
+"""`mqspn propose`: one file an image, kept over a kill, taken in the proposer's place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mqspn.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mqspn.cli import app
+from mqspn.data.proposals import read_proposals
+from mqspn.data.reader import read_split
+from mqspn.drawing import draw_posts
+from mqspn.evaluation.offline import CheckpointPredictor
+from mqspn.evaluation.proposals import proposal_recall
+from mqspn.training.propose import load_proposer, propose
+from typer.testing import CliRunner, Result
+
+LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_posts(split="train", count=7, seed=1, output=folder)
+    draw_posts(split="dev", count=5, seed=2, output=folder)
+    dropped = next(iter(sorted((folder / "images").iterdir())))
+    dropped.unlink()  # a text-only post
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved") / "tiny"
+    save_checkpoint(checkpoint, folder)
+    return folder
+
+
+def run(data: Path, output: Path, *options: object) -> Result:
+    arguments = ["propose", "--data", data, "--output", output, "--device", "cpu", *options]
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def stamps(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+
+
+def test_every_image_of_every_split_gets_a_file(data: Path, saved: Path, tmp_path: Path) -> None:
+    output = tmp_path / "boxes"
+    result = run(data, output, "--checkpoint", saved, "--batch-size", 4)
+    assert result.exit_code == 0, result.output
+    splits = {split: read_split(data, split, labels=LABELS) for split in ("train", "dev")}
+    images = {p.id: p for posts in splits.values() for p in posts if p.image is not None}
+    assert len(images) == 11
+    assert {path.name for path in output.iterdir()} == {
+        "proposer.json",
+        *(f"{id}.npz" for id in images),
+    }
+    predictor = CheckpointPredictor(load_checkpoint(saved), progress=False)
+    predictor.predict(list(images.values()))
+    with np.load(output / f"{next(iter(images))}.npz", allow_pickle=False) as archive:
+        assert set(archive.files) == {
+            "num_boxes",
+            "bounding_boxes",
+            "scores",
+            "image_width",
+            "image_height",
+        }
+    shares = []
+    for split, posts in splits.items():
+        seen = [post for post in posts if post.image is not None]
+        boxes = [read_proposals(output / f"{post.id}.npz").boxes for post in seen]
+        for post, found in zip(seen, boxes, strict=True):
+            np.testing.assert_allclose(found, predictor.proposals[post.id], atol=0.01)
+        gold = [[entity.boxes for entity in post.entities] for post in seen]
+        shares.append(f"{split} {proposal_recall(gold, boxes, k=6).box_recall:.3f}")
+    (line,) = (line for line in result.stdout.splitlines() if "boxes each" in line)
+    assert line == (
+        f"11 images, 6.0 boxes each; recall@6 of gold boxes at IoU > 0.5: {', '.join(shares)}"
+    )
+
+
+def test_a_split_and_a_number_of_regions(data: Path, saved: Path, tmp_path: Path) -> None:
+    options = ("--checkpoint", saved, "--split", "dev", "--regions", 20)
+    assert run(data, tmp_path, *options).exit_code == 0
+    ids = {post.id for post in read_split(data, "dev", labels=LABELS) if post.image}
+    files = {path.stem: path for path in tmp_path.glob("*.npz")}
+    assert set(files) == ids
+    assert max(len(read_proposals(path).boxes) for path in files.values()) == 20
+
+
+def test_what_is_there_is_kept(data: Path, saved: Path, tmp_path: Path) -> None:
+    proposer, settings = load_proposer(checkpoint=saved, regions=None)
+    posts = read_split(data, "dev", labels=LABELS)
+
+    def dies_at_its_second_batch(*inputs: object) -> object:
+        if list(tmp_path.glob("*.npz")):
+            raise KeyboardInterrupt
+        return original(*inputs)
+
+    original, proposer.forward = proposer.forward, dies_at_its_second_batch
+    with pytest.raises(KeyboardInterrupt):
+        propose(proposer, settings, {"dev": posts}, output=tmp_path, batch_size=2, progress=False)
+    kept = stamps(tmp_path)
+    assert len(kept) == 2
+    assert run(data, tmp_path, "--checkpoint", saved).exit_code == 0
+    after = stamps(tmp_path)
+    assert len(after) == 11
+    assert {name: after[name] for name in kept} == kept
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_a_folder_of_another_detector_is_refused(data: Path, saved: Path, tmp_path: Path) -> None:
+    assert run(data, tmp_path / "a", "--checkpoint", saved, "--split", "dev").exit_code == 0
+    other = run(data, tmp_path / "a", "--checkpoint", saved, "--regions", 5)
+    assert "holds proposals of another detector" in str(other.exception)
+    (tmp_path / "a" / "proposer.json").unlink()  # files of unknown origin, VinVL's perhaps
+    assert "another detector" in str(run(data, tmp_path / "a", "--checkpoint", saved).exception)
+
+
+def test_a_pretrained_detector_needs_no_checkpoint(
+    checkpoint: Checkpoint, data: Path, saved: Path, tmp_path: Path
+) -> None:
+    checkpoint.model.region_proposer.detector.save_pretrained(tmp_path / "detector")
+    path = tmp_path / "mine.yaml"
+    settings = json.loads((saved / "settings.json").read_text())
+    settings["region_proposer"]["pretrained"] = str(tmp_path / "detector")
+    path.write_text(json.dumps(settings))
+    assert run(data, tmp_path / "a", "--settings", path, "--split", "dev").exit_code == 0
+    assert run(data, tmp_path / "b", "--checkpoint", saved, "--split", "dev").exit_code == 0
+    for a in (tmp_path / "a").glob("*.npz"):
+        np.testing.assert_array_equal(
+            read_proposals(a).boxes, read_proposals(tmp_path / "b" / a.name).boxes
+        )
+
+
+def test_what_cannot_be_done_is_said(data: Path, saved: Path, tmp_path: Path) -> None:
+    assert run(data, tmp_path).exit_code == 2
+    assert run(data, tmp_path, "--checkpoint", saved, "--settings", "base").exit_code == 2
+    named = run(data, tmp_path, "--settings", "demo")
+    assert "name no pretrained detector" in str(named.exception)
+    many = run(data, tmp_path, "--checkpoint", saved, "--regions", 31)
+    assert "the detector has 30 queries, fewer than" in str(many.exception)
+    text = tmp_path / "text"
+    (text / "txt").mkdir(parents=True)
+    (text / "txt" / "dev.txt").write_text("IMGID:a\nTed\tB-PER\n")
+    nothing = run(text, tmp_path / "x", "--checkpoint", saved)
+    assert "no post has an image" in str(nothing.exception)
+    assert not (tmp_path / "x").exists()
+
+
+def test_evaluation_uses_them_in_the_proposers_place(
+    data: Path, saved: Path, tmp_path: Path
+) -> None:
+    posts = [post for post in read_split(data, "dev", labels=LABELS) if post.image]
+    for post in posts:
+        np.savez(tmp_path / f"{post.id}.jpg.npz", num_boxes=1, bounding_boxes=[[1, 2, 30, 40]])
+    arguments = ["evaluate", "--data", data, "--split", "dev", "--checkpoint", saved]
+    arguments += ["--device", "cpu", "--proposals", tmp_path]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    predictor = CheckpointPredictor(load_checkpoint(saved), progress=False, proposals=tmp_path)
+    predictor.predict(posts)
+    for post in posts:
+        np.testing.assert_allclose(predictor.proposals[post.id], [[1, 2, 30, 40]], rtol=1e-6)

@@ -1,0 +1,71 @@
+"""A run's folder belongs to its settings and inputs once something was done in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mqspn.data.posts import Post
+from mqspn.settings import load_settings
+from mqspn.training.run_claim import claim_run, first_difference
+
+POST = Post(id="1", text="Jordan", words=("Jordan",), entities=(), image=None)
+
+
+def claim(
+    run: Path, *posts: Post, layers: int = 2, visual: Path | None = None, boxes: Path | None = None
+) -> None:
+    settings = load_settings("demo", {"network.layers": layers})
+    claim_run(run, settings, posts, visual_from=visual, proposals=boxes)
+
+
+def test_the_same_inputs_may_go_on(tmp_path: Path) -> None:
+    for name in ("visual", "moved"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(b"weights")
+    claim(tmp_path / "run", POST, visual=tmp_path / "visual")
+    (tmp_path / "run" / "network.pt").touch()
+    claim(tmp_path / "run", POST, visual=tmp_path / "moved")
+
+
+def test_other_inputs_are_named(tmp_path: Path) -> None:
+    run, boxes, visual = (tmp_path / name for name in ("run", "boxes", "visual"))
+    boxes.mkdir()
+    visual.mkdir()
+    (boxes / "1.npz").write_bytes(b"1")
+    (visual / "model.safetensors").write_bytes(b"weights")
+    claim(run, POST, visual=visual, boxes=boxes)
+    (run / "regions_train").mkdir()
+    with pytest.raises(ValueError, match=r"other settings \(network.layers\)"):
+        claim(run, POST, layers=3, visual=visual, boxes=boxes)
+    with pytest.raises(ValueError, match="other data;"):
+        claim(run, POST, POST, visual=visual, boxes=boxes)
+    (boxes / "1.npz").write_bytes(b"more")
+    with pytest.raises(ValueError, match="other proposals;"):
+        claim(run, POST, visual=visual, boxes=boxes)
+    (visual / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(ValueError, match="other visual side;"):
+        claim(run, POST, visual=visual, boxes=boxes)
+
+
+def test_a_run_that_did_nothing_yet_can_be_mended(tmp_path: Path) -> None:
+    claim(tmp_path, POST, layers=3)
+    (tmp_path / "tokenizer.json").touch()
+    claim(tmp_path, POST, layers=2)
+    assert not (tmp_path / "tokenizer.json").exists()
+    (tmp_path / "network.pt").touch()
+    claim(tmp_path, POST, layers=2)
+
+
+def test_an_older_versions_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "region_proposer.pt").touch()
+    with pytest.raises(ValueError, match="older version"):
+        claim(tmp_path, POST)
+
+
+def test_the_first_difference_is_named() -> None:
+    assert first_difference({"a": {"b": 1}}, {"a": {"b": 1}}) == ""
+    assert first_difference({"a": {"b": 1}}, {"a": {"b": 2}}) == "a.b"
+    assert first_difference({"a": {"b": 1}}, {"a": {}}) == "a.b"
+    assert first_difference({"a": 1}, {"a": 1, "c": None}) == "c"
+    assert first_difference({"a": {"b": 1}}, {"a": 3}) == "a"
