@@ -14,7 +14,7 @@ from mqspn_client.command import batch, predict
 from mqspn.data.command import app as data_app
 from mqspn.evaluation.command import evaluate, tune
 from mqspn.serving.command import serve
-from mqspn.training.command import propose, train
+from mqspn.training.command import ablate, propose, train
 
 __all__ = ["app", "main"]
 
@@ -31,6 +31,7 @@ app.command()(serve)
 app.command()(predict)
 app.command()(batch)
 app.command()(propose)
+app.command()(ablate)
 app.add_typer(data_app, name="data")
 
 #: Which extra brings a missing package.

@@ -95,6 +95,8 @@ class LossSettings:
     ``type_weight``, ``boundary_weight``, ``region_weight`` weigh cost and loss alike.
     ``region_iou``: a proposal is a right answer where its IoU with a gold box exceeds it.
     ``bipartite`` off: gold entities are dealt to queries in order (the paper's ablation).
+    ``token_weight``: of `mqspn.training.token_loss.TokenLoss`, a help for the text encoder that is
+    not the paper's (0: without it).
     """
 
     type_weight: float = 2.0
@@ -103,6 +105,7 @@ class LossSettings:
     gold_repeats: int = 45
     region_iou: float = 0.5
     bipartite: bool = True
+    token_weight: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,8 +76,20 @@ class Mqspn(nn.Module):
         `RegionEncoder.visual_states`; ``region_boxes`` (B, K, 4) normalised x1, y1, x2, y2;
         ``region_scores`` (B, K), 0 for padding.
         """
+        text_states = self.text_encoder(input_ids, attention_mask)
+        return self.decode(text_states, attention_mask, visual_states, region_boxes, region_scores)
+
+    def decode(
+        self,
+        text_states: Tensor,
+        attention_mask: Tensor,
+        visual_states: Tensor,
+        region_boxes: Tensor,
+        region_scores: Tensor,
+    ) -> list[SetPrediction]:
+        """What `forward` does after the text encoder; ``text_states`` (B, L, D)."""
         return self.query_decoder(  # type: ignore[no-any-return]
-            self.text_encoder(input_ids, attention_mask),
+            text_states,
             attention_mask,
             self.region_encoder.place(visual_states, region_boxes),
             region_scores,

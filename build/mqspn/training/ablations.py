@@ -59,13 +59,12 @@ def run_ablations(
     visual_from: Path,
     seeds: Sequence[int],
     jobs: int = 1,
-    threads: int = 1,
 ) -> list[dict[str, Any]]:
     """Train every ablation with every seed; the best dev epoch's scores on ``data``'s test split.
 
     All take their visual side from the checkpoint ``visual_from`` and differ in what
     `Ablation.overrides` names and in the seed alone. ``jobs`` runs go on at once, each with
-    ``threads`` threads. ``work`` keeps their states and scores: called again, what is done is not
+    one thread. ``work`` keeps their states and scores: called again, what is done is not
     done again. Returns a mapping a run: "name", "seed", "mner", "eeg", "gmner" (F1, 0 to 1).
     """
     common = {
@@ -73,7 +72,6 @@ def run_ablations(
         "work": str(work),
         "settings": settings,
         "visual_from": str(visual_from),
-        "threads": threads,
     }
     tasks = [
         {
@@ -85,9 +83,10 @@ def run_ablations(
         for seed in seeds
         for ablation in ABLATIONS
     ]
-    # The first run alone fills the cache of region states, which all share.
-    results = [_run(tasks[0])]
     context = multiprocessing.get_context("spawn")
+    # The first run alone fills the cache of region states, which all share.
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        results = [pool.submit(_run, tasks[0]).result()]
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         pending = [pool.submit(_run, task) for task in tasks[1:]]
         try:
@@ -110,7 +109,7 @@ def _run(task: Mapping[str, Any]) -> dict[str, Any]:
     from mqspn.training.region_states import compute_region_states
     from mqspn.training.train import train
 
-    torch.set_num_threads(task["threads"])
+    torch.set_num_threads(1)
     work = Path(task["work"])
     folder = work / f"{task['name'].replace(' ', '-')}-{task['seed']}"
     settings = load_settings(task["settings"], dict(task["overrides"]))

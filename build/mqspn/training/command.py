@@ -1,4 +1,4 @@
-"""`mqspn train` and `mqspn propose`: a checkpoint, or boxes, of a data set."""
+"""`mqspn train`, `mqspn ablate` and `mqspn propose`: a checkpoint, a table, or boxes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["propose", "train"]
+__all__ = ["ablate", "propose", "train"]
 
 
 def train(
@@ -52,6 +52,39 @@ def train(
     )
     if report is not None:
         typer.echo(f"checkpoint: {output}")
+
+
+def ablate(
+    data: Annotated[Path, typer.Option(help="Data set folder with train, dev and test.")],
+    visual_from: Annotated[
+        Path, typer.Option(help="Checkpoint whose trained visual side all runs take.")
+    ],
+    work: Annotated[Path, typer.Option(help="Folder of the runs; what is done there stays done.")],
+    settings: Annotated[
+        str, typer.Option(help="Settings file, or a packaged one: demo, base, twitter_gmner.")
+    ] = "demo",
+    seed: Annotated[
+        list[int] | None, typer.Option(help="Once for each seed. Default: 17, 18 and 19.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Runs at once, one thread each.", min=1)] = 1,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change one setting of all runs; again for more."),
+    ] = None,
+) -> None:
+    """Train without each part of the network in turn (the paper's ablations); print the table."""
+    from mqspn.training.ablations import ablation_table, run_ablations
+
+    rows = run_ablations(
+        data=data,
+        work=work,
+        settings=settings,
+        overrides=_overrides(set_),
+        visual_from=visual_from,
+        seeds=seed or [17, 18, 19],
+        jobs=jobs,
+    )
+    typer.echo(ablation_table(rows), nl=False)
 
 
 def _overrides(pairs: list[str] | None) -> dict[str, Any]:

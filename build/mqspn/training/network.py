@@ -16,36 +16,55 @@ from mqspn.evaluation.metrics import score as score_posts
 from mqspn.evaluation.offline import predict_with_states
 from mqspn.network.model import Mqspn, token_id
 from mqspn.network.query_decoder import SetPrediction
-from mqspn.settings import LossSettings
+from mqspn.settings import Settings
 from mqspn.training.batching import item_random
 from mqspn.training.examples import Batch, collate, make_examples
 from mqspn.training.loss import set_prediction_loss
 from mqspn.training.region_states import RegionStates
 from mqspn.training.stage import Stage
+from mqspn.training.token_loss import TokenLoss
 
 __all__ = ["network_stage"]
 
 
 class _NetworkLoss(nn.Module):
-    """The set-prediction loss of a batch, in FP32 whatever the network computes in."""
+    """The set-prediction loss of a batch, in FP32 whatever the network computes in.
 
-    def __init__(self, model: Mqspn, settings: LossSettings) -> None:
+    With ``token_weight`` the token loss is added to it.
+    """
+
+    def __init__(self, model: Mqspn, settings: Settings) -> None:
         super().__init__()
         self.model = model
-        self.settings = settings
+        self.settings = settings.loss
+        self.token_loss = (
+            TokenLoss(settings.network.width, len(settings.types)).to(model.device)
+            if settings.loss.token_weight
+            else None
+        )
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         device = self.model.device
-        predictions = self.model(
-            batch.input_ids.to(device),
-            batch.attention_mask.to(device),
+        attention_mask = batch.attention_mask.to(device)
+        text_states = self.model.text_encoder(batch.input_ids.to(device), attention_mask)
+        predictions = self.model.decode(
+            text_states,
+            attention_mask,
             batch.visual_states.to(device),
             batch.region_boxes.to(device),
             batch.region_scores.to(device),
         )
         with torch.autocast(device.type, enabled=False):
             full = [SetPrediction(*(t.float() for t in vars(p).values())) for p in predictions]
-            return set_prediction_loss(full, batch.targets, self.settings)
+            losses = set_prediction_loss(full, batch.targets, self.settings)
+            if self.token_loss is not None:
+                token = self.token_loss(text_states.float(), attention_mask, batch.targets)
+                losses = {
+                    **losses,
+                    "loss": losses["loss"] + self.settings.token_weight * token,
+                    "token": token,
+                }
+        return losses
 
 
 def network_stage(
@@ -95,17 +114,19 @@ def network_stage(
         f1 = {"gmner": scores.gmner.f1, "mner": scores.mner.f1, "eeg": scores.eeg.f1}
         return {"score": f1[training.selection], **f1}
 
+    module = _NetworkLoss(model, settings)
     rest = [
         *model.text_encoder.projection.parameters(),
         *model.region_encoder.projection.parameters(),
         *model.region_encoder.geometry.parameters(),
         *model.region_encoder.norm.parameters(),
         *(p for p in model.query_decoder.parameters() if p.requires_grad),
+        *(module.token_loss.parameters() if module.token_loss is not None else ()),
     ]
     return (
         Stage(
             name="network",
-            module=_NetworkLoss(model, settings.loss),
+            module=module,
             groups=[
                 {"params": encoder, "lr": training.encoder_learning_rate},
                 {"params": rest},

@@ -1,0 +1,82 @@
+"""The ablations: every part off in turn at a tiny size, done work kept, and the table by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mqspn.checkpoint import Checkpoint, save_checkpoint
+from mqspn.drawing import draw_posts
+from mqspn.settings import load_settings
+from mqspn.training.ablations import ABLATIONS, ablation_table, run_ablations
+
+TINY: dict[str, Any] = {
+    "image_side": 64,
+    "text_encoder.config.hidden_size": 48,
+    "text_encoder.config.num_hidden_layers": 1,
+    "text_encoder.config.intermediate_size": 64,
+    "region_encoder.config.num_hidden_layers": 1,
+    "region_encoder.config.hidden_size": 40,
+    "region_encoder.config.intermediate_size": 64,
+    "region_encoder.config.image_size": 16,
+    "network.crop_side": 16,
+    "network.width": 32,
+    "network.queries": 8,
+    "network.regions": 6,
+    "loss.gold_repeats": 6,
+    "serving.buckets": [16, 32],
+    "training.vocabulary_size": 400,
+    "training.network.epochs": 1,
+}
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda ablation: ablation.name)
+def test_every_ablation_changes_the_settings(ablation: Any) -> None:
+    changed = load_settings("demo", dict(ablation.overrides)) != load_settings("demo")
+    assert changed == (ablation.name != "full")
+
+
+def test_all_run_and_done_work_is_kept(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    for seed, (split, count) in enumerate({"train": 12, "dev": 4, "test": 4}.items()):
+        draw_posts(split=split, count=count, seed=seed, output=tmp_path / "data")
+    save_checkpoint(checkpoint, tmp_path / "visual")
+
+    def run(**overrides: Any) -> list[dict[str, Any]]:
+        return run_ablations(
+            data=tmp_path / "data",
+            work=tmp_path / "work",
+            settings="demo",
+            overrides={**TINY, **overrides},
+            visual_from=tmp_path / "visual",
+            seeds=[5],
+        )
+
+    rows = run()
+    assert [row["name"] for row in rows] == [ablation.name for ablation in ABLATIONS]
+    assert all(0 <= row[metric] <= 1 for row in rows for metric in ("mner", "eeg", "gmner"))
+    kept = sorted((tmp_path / "work").glob("*/scores.json"))
+    stamps = [path.stat().st_mtime_ns for path in kept]
+    assert len(kept) == len(ABLATIONS)
+    assert run() == rows
+    assert [path.stat().st_mtime_ns for path in kept] == stamps
+    with pytest.raises(ValueError, match="other settings; name another --work"):
+        run(**{"network.layers": 1})
+    settings = json.loads((tmp_path / "work/no-aggregator-5/scores.json").read_text())["settings"]
+    assert settings["network"]["aggregator"] is False
+
+
+def test_the_table_by_hand() -> None:
+    rows = [
+        {"name": "full", "seed": 1, "mner": 0.9, "eeg": 0.8, "gmner": 0.70},
+        {"name": "full", "seed": 2, "mner": 0.9, "eeg": 0.8, "gmner": 0.74},
+        {"name": "no aggregator", "seed": 1, "mner": 0.9, "eeg": 0.8, "gmner": 0.69},
+        {"name": "no aggregator", "seed": 2, "mner": 0.9, "eeg": 0.8, "gmner": 0.71},
+    ]
+    lines = ablation_table(rows).splitlines()
+    assert len(lines) == 4
+    assert lines[2] == "| full | 90.0 ± 0.0 | 80.0 ± 0.0 | 72.0 ± 2.8 |  |  |"
+    assert lines[3] == (
+        "| no aggregator | 90.0 ± 0.0 | 80.0 ± 0.0 | 70.0 ± 1.4 | -2.0 ± 1.4 | -0.63 |"
+    )
