@@ -143,7 +143,8 @@ class TrainingSettings:
     is the text encoder's; ``frozen_epochs`` of the network stage keep it frozen.
     ``vocabulary_size``: of the WordPiece trained where the text encoder is not pretrained.
     ``image_dropout``: share of posts shown without their image in an epoch of the network stage;
-    ``word_dropout``: share of the tokens outside entities replaced by [UNK] there.
+    ``word_dropout``: share of the tokens outside entities replaced by [UNK] there;
+    ``entity_dropout``: of those inside, so that names are also learnt by what stands around them.
     ``selection``: the F1 on dev that chooses the network's epoch; text-only data wants "mner".
     ``mixed_precision`` is that of every forward pass that learns; losses, weights and scoring stay
     in FP32. ``save_every_minutes``: how often the run's state is kept (0: after every step).
@@ -161,6 +162,7 @@ class TrainingSettings:
     frozen_epochs: int = 5
     image_dropout: float = 0.0
     word_dropout: float = 0.0
+    entity_dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if self.save_every_minutes < 0:

@@ -125,11 +125,12 @@ def collate(
     pad_token_id: int,
     unknown_token_id: int,
     word_dropout: float = 0.0,
+    entity_dropout: float = 0.0,
     image_dropout: float = 0.0,
     randoms: Sequence[np.random.Generator] | None = None,
 ) -> Batch:
-    """Pad to the longest example; in training drop tokens outside entities (to [UNK])
-    and whole images at random, with a generator for each example.
+    """Pad to the longest example; in training drop tokens outside entities (``word_dropout``) and
+    inside them (``entity_dropout``) to [UNK], and whole images, with a generator for each example.
 
     A post whose image is dropped is taught that nothing of it is in the image.
     """
@@ -143,12 +144,12 @@ def collate(
         ids = example.input_ids
         target = example.target
         random = None if randoms is None else randoms[i]
-        if random is not None and word_dropout > 0:
-            dropped = random.random(len(ids)) < word_dropout
-            dropped[[0, -1]] = False
+        if random is not None and (word_dropout > 0 or entity_dropout > 0):
+            share = np.full(len(ids), word_dropout)
+            share[[0, -1]] = 0.0  # [CLS], [SEP]
             for start, end in zip(target.starts.tolist(), target.ends.tolist(), strict=True):
-                dropped[start : end + 1] = False
-            ids = np.where(dropped, unknown_token_id, ids)
+                share[start : end + 1] = entity_dropout
+            ids = np.where(random.random(len(ids)) < share, unknown_token_id, ids)
         if random is not None and random.random() < image_dropout:
             scores[i] = 0.0
             null = torch.zeros_like(target.regions)

@@ -98,6 +98,7 @@ def network_stage(
             pad_token_id=pad,
             unknown_token_id=unknown,
             word_dropout=training.word_dropout,
+            entity_dropout=training.entity_dropout,
             image_dropout=training.image_dropout,
             randoms=item_random(training.seed, epoch, items),
         )

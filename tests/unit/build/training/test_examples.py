@@ -121,3 +121,15 @@ def test_collate_pads_and_drops(tokenizer: TextTokenizer) -> None:
     outside = [i for i in range(1, lengths[0] - 1) if not entity.start <= i < entity.stop]
     assert dropped.input_ids[0, outside].eq(1).all()
     assert regions.scores[0, 0] > 0  # the cached states are not touched
+
+    named = collate(
+        examples,
+        regions,
+        pad_token_id=0,
+        unknown_token_id=1,
+        entity_dropout=1.0,
+        randoms=[np.random.default_rng(i) for i in range(2)],
+    )
+    assert named.input_ids[0, entity].eq(1).all()
+    assert torch.equal(named.input_ids[0, outside], kept[outside])
+    assert named.input_ids[0, [0, lengths[0] - 1]].tolist() == kept[[0, -1]].tolist()
