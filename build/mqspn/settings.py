@@ -140,7 +140,9 @@ class TrainingSettings:
 
     The first two serve those who have no pretrained weights; with pretrained ones leave their
     ``epochs`` at 0. The visual encoder is frozen in the network stage. ``encoder_learning_rate``
-    is the text encoder's; ``frozen_epochs`` of the network stage keep it frozen.
+    is the text encoder's; ``frozen_epochs`` of the network stage keep it frozen;
+    ``frozen_embeddings``: its word embeddings stay as pretrained throughout, so that words which
+    training never sees keep their place among those that it does.
     ``vocabulary_size``: of the WordPiece trained where the text encoder is not pretrained.
     ``image_dropout``: share of posts shown without their image in an epoch of the network stage;
     ``word_dropout``: share of the tokens outside entities replaced by [UNK] there;
@@ -160,6 +162,7 @@ class TrainingSettings:
     network: StageSettings = StageSettings(epochs=50)
     encoder_learning_rate: float = 2e-5
     frozen_epochs: int = 5
+    frozen_embeddings: bool = False
     image_dropout: float = 0.0
     word_dropout: float = 0.0
     entity_dropout: float = 0.0

@@ -108,6 +108,8 @@ def network_stage(
     def before_epoch(epoch: int) -> None:
         for parameter in encoder:
             parameter.requires_grad_(epoch >= training.frozen_epochs)
+        if training.frozen_embeddings:
+            model.text_encoder.encoder.get_input_embeddings().requires_grad_(False)
 
     def score() -> Mapping[str, float]:
         predicted = predict_with_states(checkpoint, dev, dev_regions)
