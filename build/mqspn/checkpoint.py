@@ -6,8 +6,11 @@ Loading one needs nothing else: no hub, no environment.
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -16,9 +19,17 @@ from tokenizers import Tokenizer
 from mqspn.network import Mqspn
 from mqspn.settings import Settings, settings_from_dict
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "check_complete",
+    "holds_weights",
+    "load_checkpoint",
+    "read_report",
+    "save_checkpoint",
+]
 
 _WEIGHTS, _SETTINGS, _TOKENIZER = "model.safetensors", "settings.json", "tokenizer.json"
+_REPORT = "training_report.json"
 _ENCODERS = {
     "text_encoder": "encoder",
     "region_proposer": "detector",
@@ -35,31 +46,84 @@ class Checkpoint:
     model: Mqspn
 
 
-def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write ``checkpoint`` to ``folder``, made if absent; its files are replaced."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _SETTINGS).write_text(checkpoint.settings.to_json(), encoding="utf-8")
-    checkpoint.tokenizer.save(str(folder / _TOKENIZER))
+def save_checkpoint(
+    checkpoint: Checkpoint, folder: Path, *, report: Mapping[str, Any] | None = None
+) -> None:
+    """Write ``checkpoint`` to ``folder``, made if absent; its files are replaced, others stay.
+
+    ``report``: what is said of the training beside it. All is written to a folder of its own in
+    ``folder`` first. A kill while that goes on changes nothing of an earlier checkpoint; one while
+    the files are then put in their places leaves none, as its weights go first and come last:
+    never parts of two. (``folder`` itself is not renamed: it may be a mount.)
+    """
+    staged = folder / ".partial"
+    if staged.exists():
+        shutil.rmtree(staged)
+    staged.mkdir(parents=True)
+    (staged / _SETTINGS).write_text(checkpoint.settings.to_json(), encoding="utf-8")
+    checkpoint.tokenizer.save(str(staged / _TOKENIZER))
     for part, attribute in _ENCODERS.items():
-        getattr(getattr(checkpoint.model, part), attribute).config.save_pretrained(folder / part)
+        getattr(getattr(checkpoint.model, part), attribute).config.save_pretrained(staged / part)
+    if report is not None:
+        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+        (staged / _REPORT).write_text(text, encoding="utf-8")
     # Tied weights (a detector's shared heads) are separate entries here: each is cloned.
     state = {k: v.detach().clone().contiguous() for k, v in checkpoint.model.state_dict().items()}
-    save_file(state, folder / _WEIGHTS)
+    save_file(state, staged / _WEIGHTS)
+
+    (folder / _WEIGHTS).unlink(missing_ok=True)
+    (folder / _REPORT).unlink(missing_ok=True)  # of other weights
+    for path in sorted(staged.rglob("*")):
+        if path.is_file() and path != staged / _WEIGHTS:
+            place = folder / path.relative_to(staged)
+            place.parent.mkdir(exist_ok=True)
+            path.replace(place)
+    (staged / _WEIGHTS).replace(folder / _WEIGHTS)
+    shutil.rmtree(staged)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote, in evaluation mode.
 
-    Raises FileNotFoundError naming the missing file, ValueError where settings and weights differ.
+    Raises FileNotFoundError naming the missing file, ValueError naming the file that cannot be
+    read, or saying that settings and weights differ.
     """
-    for name in (_SETTINGS, _TOKENIZER, _WEIGHTS):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(f"{folder} is not a checkpoint: {name} is missing")
-    settings = settings_from_dict(json.loads((folder / _SETTINGS).read_text(encoding="utf-8")))
-    tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
-    model = Mqspn(settings, tokenizer, saved=folder)
+    check_complete(folder)
     try:
+        values = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+        settings = settings_from_dict(values)
+    except ValueError as error:
+        raise ValueError(f"{folder / _SETTINGS}: {error}") from error
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
+    except Exception as error:  # the library has no narrower class
+        raise ValueError(f"{folder / _TOKENIZER} is not a tokenizer: {error}") from error
+    try:
+        model = Mqspn(settings, tokenizer, saved=folder)
         model.load_state_dict(load_file(folder / _WEIGHTS))
     except (RuntimeError, SafetensorError) as error:
         raise ValueError(f"{folder}: the weights do not fit the settings: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{folder}: {error}") from error
     return Checkpoint(settings, tokenizer, model.eval())
+
+
+def check_complete(folder: Path) -> None:
+    """Raise FileNotFoundError, naming the file, where ``folder`` lacks one of a checkpoint's."""
+    for name in (_SETTINGS, _TOKENIZER, *(f"{part}/config.json" for part in _ENCODERS), _WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f"{folder} is not a checkpoint: {name} is missing")
+
+
+def holds_weights(folder: Path) -> bool:
+    """Whether a checkpoint, be it whole or not, is in ``folder``."""
+    return (folder / _WEIGHTS).exists()
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """What `save_checkpoint` was given as ``report``; empty where there is none to read."""
+    try:
+        report = json.loads((folder / _REPORT).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from mqspn_backend.serving_settings import DecodingSettings
 
+from mqspn.settings_bounds import check_bounds
 from mqspn.settings_file import build, override, read_mapping
 
 __all__ = [
@@ -114,7 +115,8 @@ class StageSettings:
 
     ``batch_size`` is that of all processes together, which share it. ``accumulation``: batches
     whose mean gradient makes one step. ``patience``: so many epochs without a better score end the
-    stage (0: never); it works on the score that chooses the epoch, never on the loss.
+    stage (0: never); it works on the score that chooses the epoch, never on the loss, and counts
+    from the first score above 0 on, in the network stage from the end of ``frozen_epochs``.
     ``warmup`` is the share of all steps; ``weight_decay`` spares biases, norms and every other
     parameter of one dimension.
     """
@@ -127,11 +129,6 @@ class StageSettings:
     warmup: float = 0.05
     clip_norm: float = 1.0
     patience: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("epochs", 0), ("batch_size", 1), ("accumulation", 1), ("patience", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"settings: a stage's {name} must be at least {least}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,10 +164,6 @@ class TrainingSettings:
     word_dropout: float = 0.0
     entity_dropout: float = 0.0
 
-    def __post_init__(self) -> None:
-        if self.save_every_minutes < 0:
-            raise ValueError("settings: training.save_every_minutes must be 0 or more")
-
 
 @dataclass(frozen=True, kw_only=True)
 class ServingLimits:
@@ -199,6 +192,7 @@ class Settings:
     serving: ServingLimits = ServingLimits()
 
     def __post_init__(self) -> None:
+        check_bounds(self)
         if not self.types:
             raise ValueError("settings: types must name at least one entity type")
         for key in ("name", "label"):
@@ -218,6 +212,11 @@ class Settings:
                 f"settings: network.width ({self.network.width}) must be a multiple of "
                 f"network.heads ({self.network.heads})"
             )
+        stages = self.training
+        if not (
+            stages.region_proposer.epochs or stages.region_encoder.epochs or stages.network.epochs
+        ):
+            raise ValueError("settings: training: a stage must have epochs; all three have 0")
         buckets = self.serving.buckets
         if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 3:
             raise ValueError("settings: serving.buckets must increase and hold at least 3 tokens")
@@ -232,8 +231,8 @@ def load_settings(name_or_path: str | Path, overrides: dict[str, Any] | None = N
     A file may say ``extends:`` with the name or path (from its own folder) of another; mappings are
     merged, everything else replaces. ``overrides`` maps dotted keys to values, as
     ``{"network.layers": 2, "types.0.prompt": "a person"}``. Raises ValueError for an unknown key
-    (naming the nearest), a value of the wrong type, or a missing key, and FileNotFoundError naming
-    the packaged files.
+    (naming the nearest), a value of the wrong type or out of its bounds
+    (`mqspn.settings_bounds`), or a missing key, and FileNotFoundError naming the packaged files.
     """
     values = read_mapping(name_or_path)
     return settings_from_dict(override(Settings, values, overrides) if overrides else values)

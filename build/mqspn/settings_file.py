@@ -48,31 +48,61 @@ def override(cls: Any, values: dict[str, Any], changes: Mapping[str, Any]) -> di
 def read_mapping(name_or_path: str | Path, _seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The mapping in a YAML file, or a packaged one by its name, on top of what it ``extends``.
 
-    Raises ValueError where it is not a mapping, FileNotFoundError naming the packaged files.
+    The name of a packaged file is that file, whatever lies in the current folder: a string such as
+    "./base" is a file there. What a file extends is a file beside it, else a packaged one. Raises
+    ValueError where a file is not a mapping, says a key twice or is not UTF-8, and
+    FileNotFoundError naming the packaged files.
     """
-    path = Path(name_or_path)
+    packaged = _packaged()
+    named = packaged.get(name_or_path) if isinstance(name_or_path, str) else None
+    path = (named or Path(name_or_path)).resolve()
     if not path.is_file():
-        configs = Path(str(resources.files("mqspn") / "configs"))
-        path = configs / f"{name_or_path}.yaml"
-        if not path.is_file():
-            known = ", ".join(sorted(p.stem for p in configs.glob("*.yaml")))
-            raise FileNotFoundError(
-                f"no settings file {str(name_or_path)!r}; give a path or one of: {known}"
-            )
-    path = path.resolve()
+        raise FileNotFoundError(
+            f"no settings file {str(name_or_path)!r}; give a path or one of: {', '.join(packaged)}"
+        )
     if path in _seen:
         raise ValueError(f"{path} extends itself")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except yaml.YAMLError as error:
-        raise ValueError(f"{name_or_path}: not YAML: {error}") from error
+        raise ValueError(f"{name_or_path}: cannot be read as YAML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{name_or_path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+        ) from error
     if not isinstance(values, dict):
         raise ValueError(f"{name_or_path}: settings must be a mapping")
     base = values.pop("extends", None)
     if base is None:
         return values
     near = path.parent / str(base)
+    if not near.is_file() and str(base) not in packaged:
+        raise FileNotFoundError(
+            f"{name_or_path}: extends {str(base)!r}, which is neither a file beside it nor one of: "
+            + ", ".join(packaged)
+        )
     return _merged(read_mapping(near if near.is_file() else str(base), (*_seen, path)), values)
+
+
+def _packaged() -> dict[str, Path]:
+    """The files that come with the package, by name."""
+    configs = Path(str(resources.files("mqspn") / "configs"))
+    return {path.stem: path for path in sorted(configs.glob("*.yaml"))}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key stands once in its mapping."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    message = f"the key {key.value!r} stands twice; keep one"
+                    raise yaml.MarkedYAMLError(problem=message, problem_mark=key.start_mark)
+                seen.add(key.value)
+        return node
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ name.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,8 @@ def read_annotations(
             if sentence.id in found:
                 raise ValueError(f"id {sentence.id!r} has an earlier line")
             found[sentence.id] = _annotation(values, sentence, labels)
+        except RecursionError:
+            problems.append(Problem(path, number, "is nested too deeply"))
         except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
             problems.append(Problem(path, number, str(error)))
     return found
@@ -120,4 +123,6 @@ def _mention(
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= sys.float_info.max  # no infinity, no NaN, no integer past every float

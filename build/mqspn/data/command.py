@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mqspn.data.errors import DataError
+from mqspn.data.images import unreadable_images
 from mqspn.data.reader import read_split, split_names
 from mqspn.data.stats import SplitStats, stats
 
@@ -34,6 +35,9 @@ def stats_command(
             help="Settings whose types name the labels: a file, or a packaged one, as base."
         ),
     ] = "base",
+    images: Annotated[
+        bool, typer.Option("--images", help="Also read every image whole, as serving does.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Count posts, entities and boxes of every split, and check all of the data on the way."""
@@ -45,9 +49,21 @@ def stats_command(
     if not logger.hasHandlers():
         logger.addHandler(handler)
     try:
-        labels = {t.label: t.name for t in load_settings(settings).types}
+        loaded = load_settings(settings)
+        labels = {t.label: t.name for t in loaded.types}
+        splits = {name: read_split(folder, name, labels=labels) for name in split_names(folder)}
+        if images:
+            problems = unreadable_images(
+                (post for posts in splits.values() for post in posts),
+                side=loaded.image_side,
+                max_bytes=loaded.serving.max_image_bytes,
+                max_pixels=loaded.serving.max_image_pixels,
+            )
+            if problems:
+                raise DataError(problems)
         rows = {
-            name: stats(read_split(folder, name, labels=labels)) for name in split_names(folder)
+            name: stats(posts, (p for other in splits if other != name for p in splits[other]))
+            for name, posts in splits.items()
         }
     except (DataError, FileNotFoundError, ValueError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
@@ -62,7 +78,10 @@ def stats_command(
 
 def _table(title: str, rows: dict[str, SplitStats]) -> Table:
     """A column a split, as a terminal of 80 characters has room for three but not for nine."""
-    counts = ("posts", "without_image", "entities", "adjacent", "groundable", "boxes")
+    counts = (
+        *("posts", "ids_elsewhere", "texts_elsewhere", "without_image"),
+        *("entities", "adjacent", "groundable", "boxes"),
+    )
     table = Table(title=title)
     table.add_column("")
     for split in rows:

@@ -4,6 +4,7 @@
     bounding_boxes   (n, 4), x1, y1, x2, y2 in pixels of the upright image, best first
     scores           (n,) in [0, 1]; optional
     image_width, image_height   of the upright image, in pixels; optional
+    image_sha256     of the image file's bytes, hexadecimal; optional
 
 `mqspn propose` writes all of them to ``<image id>.npz``. Files in the manner of VinVL's published
 extractions, ``<image id>.npz`` or ``<image id>.jpg.npz`` without scores, are read the same way:
@@ -13,6 +14,7 @@ other keys are ignored, numbers may be arrays of one element, and rows behind th
 
 from __future__ import annotations
 
+import hashlib
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -26,11 +28,22 @@ from numpy.typing import NDArray
 from mqspn.data.errors import DataError, Problem
 from mqspn.data.posts import Post
 
-__all__ = ["Proposals", "find_proposals", "read_proposals", "write_proposals"]
+__all__ = ["Proposals", "find_proposals", "image_sha256", "read_proposals", "write_proposals"]
 
 #: Detectors round and resize: a box may leave its image by so many pixels, and is then cut.
 _MARGIN = 1.0
 _SUFFIXES = (".jpg.npz", ".npz")  # the later one wins where a folder has both
+#: What damaged archives make numpy and zipfile raise; RuntimeError: a bit that says "encrypted".
+_DAMAGED = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_AGAIN = "delete it and run `mqspn propose` again"
 
 
 @dataclass(frozen=True)
@@ -38,11 +51,18 @@ class Proposals:
     """Candidate regions of one image, best first.
 
     ``boxes`` (n, 4) float32, x1, y1, x2, y2 in pixels of the upright image, none of them empty;
-    ``scores`` (n,) float32 in (0, 1], falling.
+    ``scores`` (n,) float32 in (0, 1], falling. ``image_sha256``: of the file that they were made
+    of, see `image_sha256`; None: not known.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
+    image_sha256: str | None = None
+
+
+def image_sha256(image: Path) -> str:
+    """SHA-256 of the image file's bytes, hexadecimal."""
+    return hashlib.sha256(image.read_bytes()).hexdigest()
 
 
 def find_proposals(folder: Path, posts: Sequence[Post]) -> dict[str, Path]:
@@ -72,22 +92,25 @@ def find_proposals(folder: Path, posts: Sequence[Post]) -> dict[str, Path]:
     return found
 
 
-def read_proposals(path: Path, size: tuple[int, int] | None = None) -> Proposals:
+def read_proposals(
+    path: Path, size: tuple[int, int] | None = None, *, image: Path | None = None
+) -> Proposals:
     """Read one file.
 
     ``size``: (width, height) in pixels of the upright image, to which boxes are cut; a box that
     leaves it by more than a pixel belongs to another image, or to another size of it, and is an
-    error. None: boxes are taken as they are.
+    error. None: boxes are taken as they are. ``image``: the image file; boxes that state the
+    digest of another one are an error.
 
     Without scores the rank gives them, falling from 1. Boxes without area and boxes of score 0 are
     left out. Raises `DataError` naming file and key: a missing key, a wrong shape, what is not a
-    finite number, corners in the wrong order, a box outside the image, or a stated image size that
-    is not ``size``.
+    finite number, corners in the wrong order, a box outside the image, or a stated image size or
+    digest that is another image's.
     """
     try:
         archive = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _error(path, f"cannot be read as .npz ({error}); make it again") from error
+    except _DAMAGED as error:
+        raise _error(path, f"cannot be read as .npz ({error}); {_AGAIN}") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise _error(path, "is a single array; an .npz archive is needed")
     with archive:
@@ -108,24 +131,30 @@ def read_proposals(path: Path, size: tuple[int, int] | None = None) -> Proposals
             scores = _scores(archive, path, count)
         else:
             scores = 1.0 - np.arange(count) / max(count, 1)
+        made_of = _text(archive, path, "image_sha256")
+    if image is not None and made_of not in (None, image_sha256(image)):
+        message = f"made of another image than {image.name} now is; run `mqspn propose` again"
+        raise _error(path, f"image_sha256: {message}")
     order = np.argsort(-scores, kind="stable")
     sorted_boxes, falling = boxes[order].astype(np.float32), scores[order].astype(np.float32)
     real = (sorted_boxes[:, 2:] > sorted_boxes[:, :2]).all(axis=1) & (falling > 0)
-    return Proposals(sorted_boxes[real], falling[real])
+    return Proposals(sorted_boxes[real], falling[real], made_of)
 
 
 def write_proposals(path: Path, proposals: Proposals, size: tuple[int, int]) -> None:
     """Write one file, complete or not at all; ``size``: (width, height) of the upright image."""
+    arrays: dict[str, Any] = {
+        "num_boxes": np.int64(len(proposals.boxes)),
+        "bounding_boxes": proposals.boxes,
+        "scores": proposals.scores,
+        "image_width": np.int64(size[0]),
+        "image_height": np.int64(size[1]),
+    }
+    if proposals.image_sha256 is not None:
+        arrays["image_sha256"] = np.array(proposals.image_sha256)
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as file:
-        np.savez(
-            file,
-            num_boxes=np.int64(len(proposals.boxes)),
-            bounding_boxes=proposals.boxes,
-            scores=proposals.scores,
-            image_width=np.int64(size[0]),
-            image_height=np.int64(size[1]),
-        )
+        np.savez(file, **arrays)
     partial.replace(path)
 
 
@@ -137,7 +166,7 @@ def _check_size(archive: np.lib.npyio.NpzFile, path: Path, size: tuple[int, int]
         raise _error(
             path,
             f"image_width, image_height: made of an image of {stated[0]} x {stated[1]} pixels, but "
-            f"the upright image has {size[0]} x {size[1]}; make the proposals again",
+            f"the upright image has {size[0]} x {size[1]}; {_AGAIN}",
         )
 
 
@@ -183,15 +212,24 @@ def _numbers(archive: np.lib.npyio.NpzFile, path: Path, key: str) -> NDArray[np.
         raise _error(
             path, f"{key}: missing; the file holds {', '.join(archive.files) or 'nothing'}"
         )
-    try:
-        array: NDArray[Any] = archive[key]
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise _error(path, f"{key}: cannot be read ({error})") from error
+    array = _array(archive, path, key)
     if array.dtype.kind not in "iuf":
         raise _error(path, f"{key}: must hold numbers, not {array.dtype}")
     if not np.isfinite(array).all():
         raise _error(path, f"{key}: must be finite; it holds infinite numbers or NaN")
     return array.astype(np.float64)
+
+
+def _text(archive: np.lib.npyio.NpzFile, path: Path, key: str) -> str | None:
+    return str(_array(archive, path, key)) if key in archive.files else None
+
+
+def _array(archive: np.lib.npyio.NpzFile, path: Path, key: str) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = archive[key]
+    except _DAMAGED as error:
+        raise _error(path, f"{key}: cannot be read ({error}); {_AGAIN}") from error
+    return array
 
 
 def _shown(boxes: NDArray[np.float64], row: int) -> str:

@@ -17,19 +17,16 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
 from mqspn.data.annotations import Annotation, read_annotations
 from mqspn.data.bio import LabelledSentence, read_bio
 from mqspn.data.errors import DataError, Problem
+from mqspn.data.images import UNREADABLE, upright_size
 from mqspn.data.posts import Box, GoldEntity, Post, word_offsets
 from mqspn.data.voc import ImageBoxes, normalise_name, read_voc
 
 __all__ = ["read_split", "split_names"]
 
 _log = logging.getLogger(__name__)
-
-_ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 lay the image on its side
 
 
 def split_names(folder: Path) -> list[str]:
@@ -50,9 +47,10 @@ def read_split(folder: Path, split: str, *, labels: Mapping[str, str]) -> list[P
     ``labels`` maps the labels of the data to type names, as ``{"PER": "PER", "OTHER": "MISC"}``.
 
     Raises FileNotFoundError where there is no such split, and `DataError`, which lists every fault
-    with file and line, for malformed words or labels, broken XML, a box that is empty or outside
-    its image, an XML name that no entity has, an unreadable image, or malformed annotations.
-    Warns, once a split, of posts without image and of images whose size is not the annotated one.
+    with file and line, for a split without posts, malformed words or labels, broken XML, a box that
+    is empty or outside its image, an XML name that no entity has, an unreadable image, or malformed
+    annotations. Warns, once a split, of posts without image and of images whose size is not the
+    annotated one.
     """
     path = folder / "txt" / f"{split}.txt"
     if not path.is_file():
@@ -61,6 +59,8 @@ def read_split(folder: Path, split: str, *, labels: Mapping[str, str]) -> list[P
         raise FileNotFoundError(f"no split {split!r} in {folder} ({path.name} missing); {found}")
     problems: list[Problem] = []
     sentences = read_bio(path, labels, problems)
+    if not sentences and not problems:
+        problems.append(Problem(path, None, "holds no post; a post begins with an IMGID: line"))
     annotations: dict[str, Annotation] = {}
     annotated = folder / "annotations" / f"{split}.jsonl"
     if annotated.is_file():
@@ -129,8 +129,8 @@ def _check_images(posts: list[Post], problems: list[Problem]) -> list[str]:
         if post.image is None or not boxes:
             continue
         try:
-            width, height = _upright_size(post.image)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+            width, height = upright_size(post.image)
+        except UNREADABLE as error:
             message = f"cannot be read as an image ({error}); mend it, or remove it to have the "
             problems.append(Problem(post.image, None, message + "post read as text only"))
             continue
@@ -146,26 +146,19 @@ def _check_images(posts: list[Post], problems: list[Problem]) -> list[str]:
     return resized
 
 
-def _upright_size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as image:
-        width, height = image.size
-        if image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8):
-            return height, width
-        return width, height
-
-
 def _warn_of_images(posts: list[Post], resized: list[str], folder: Path, split: str) -> None:
     absent = [post for post in posts if post.image is None]
     if absent:
         shown = sum(entity.groundable for post in absent for entity in post.entities)
         lost = f"; {shown} of their entities have gold boxes, which no system can find without it"
         _log.warning(
-            "%s, %s: %d of %d posts have no image in images/ and are read as text only%s",
+            "%s, %s: %d of %d posts have no image in images/ and are read as text only%s%s",
             folder,
             split,
             len(absent),
             len(posts),
             lost if shown else "",
+            _other_files(folder / "images"),
         )
     if resized:
         _log.warning(
@@ -176,3 +169,14 @@ def _warn_of_images(posts: list[Post], resized: list[str], folder: Path, split: 
             len(resized),
             resized[0],
         )
+
+
+def _other_files(images: Path) -> str:
+    """A clause on the files that no post can have as its image, whatever they hold."""
+    if not images.is_dir():
+        return ""
+    others = sorted(path.name for path in images.iterdir() if not path.name.endswith(".jpg"))
+    if not others:
+        return ""
+    counted = f"; {len(others)} files in images/ are not called <image id>.jpg and do not count"
+    return f"{counted}; the first is {others[0]}"

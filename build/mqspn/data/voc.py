@@ -47,8 +47,8 @@ def read_voc(path: Path, problems: list[Problem]) -> ImageBoxes | None:
     """Read one file; faults are appended to ``problems``.
 
     A faulty box is left out, as is an object without a name; None where the file as a whole cannot
-    be used (not well-formed XML, or no image size). Corners are taken as written, as continuous
-    pixel coordinates; numbers may have decimals.
+    be used (not well-formed XML, an unknown encoding, or no image size). Corners are taken as
+    written, as continuous pixel coordinates; numbers may have decimals.
     """
     reader = _Reader(path, problems)
     parser = expat.ParserCreate()
@@ -62,6 +62,12 @@ def read_voc(path: Path, problems: list[Problem]) -> ImageBoxes | None:
     except expat.ExpatError as error:
         message = f"broken XML: {expat.ErrorString(error.code)} (column {error.offset + 1})"
         problems.append(Problem(path, error.lineno, message))
+        return None
+    except OSError as error:
+        problems.append(Problem(path, None, f"cannot be read: {error.strerror}"))
+        return None
+    except (LookupError, ValueError) as error:  # an encoding that Python or expat does not know
+        problems.append(Problem(path, 1, f"broken XML: {error}; save the file as UTF-8"))
         return None
     return reader.result()
 
@@ -106,6 +112,9 @@ class _Reader:
             case ["size", ("width" | "height") as side]:
                 self._size[side] = self._text
             case ["object", "name"]:
+                if self._objects[-1].name_line:
+                    message = "second <name> of one object; give each name an <object> of its own"
+                    self._problem(self._line, message)
                 self._objects[-1].name = normalise_name(self._text)
                 self._objects[-1].name_line = self._line
             case ["object", "bndbox", corner]:
@@ -154,7 +163,7 @@ class _Reader:
 
 def _number(text: str | None) -> float | None:
     try:
-        value = float(text or "")
+        value = float((text or "").replace("_", "?"))  # "1_0" is a number to Python alone
     except ValueError:
         return None
     return value if math.isfinite(value) else None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
@@ -57,7 +57,7 @@ def evaluate(
     with ExitStack() as stack:
         lines = None
         if errors is not None:
-            lines = stack.enter_context(errors.open("w", encoding="utf-8"))
+            lines = stack.enter_context(_replaced_at_the_end(errors))
         if url is not None:
             from mqspn.evaluation.predictors import ServedPredictor
 
@@ -81,7 +81,7 @@ def evaluate(
             result = score(posts, predictor, errors=lines)
             result["checkpoint"] = checkpoint.resolve().name
             result["proposals"] = _recall(posts, predictor)
-    typer.echo(json.dumps(result, indent=2))
+        typer.echo(json.dumps(result, indent=2))
 
 
 def tune(
@@ -107,16 +107,19 @@ def tune(
     from mqspn.data.reader import read_split
     from mqspn.device import pick_device
     from mqspn.evaluation.offline import network_outputs
+    from mqspn.evaluation.tune import check_posts, check_writable, write_decoding
     from mqspn.evaluation.tune import tune as choose
-    from mqspn.evaluation.tune import write_decoding
     from mqspn.training.region_states import compute_region_states
 
     if metric not in ("gmner", "mner"):
         raise typer.BadParameter(f"{metric!r} is not gmner or mner", param_hint="--metric")
     loaded = load_checkpoint(checkpoint)
+    if not dry_run:
+        check_writable(checkpoint)
     loaded.model.to(pick_device(device))
     labels = {t.label: t.name for t in loaded.settings.types}
     posts = read_split(data, split, labels=labels)[:limit]
+    check_posts(posts)
     regions = compute_region_states(loaded.model, loaded.settings, posts, proposals=proposals)
     tuning = choose(
         list(network_outputs(loaded, posts, regions, progress=True)),
@@ -124,11 +127,28 @@ def tune(
         types=[t.name for t in loaded.settings.types],
         metric=cast("Metric", metric),
     )
-    written = tuning.holds and not dry_run
-    if written:
-        write_decoding(checkpoint, tuning.chosen)
     result = {"checkpoint": checkpoint.resolve().name, "split": split, "posts": len(posts)}
-    typer.echo(json.dumps({**result, **tuning.to_json(), "written": written}, indent=2))
+    result |= {**tuning.to_json(), "written": False}
+    try:
+        if tuning.holds and not dry_run:
+            write_decoding(checkpoint, tuning.chosen)
+            result["written"] = True
+    finally:  # what was found is not lost with a write that fails
+        typer.echo(json.dumps(result, indent=2))
+
+
+@contextmanager
+def _replaced_at_the_end(path: Path) -> Iterator[TextIO]:
+    """A file to write to that takes the place of ``path`` only once all is written."""
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file to write to")
+    partial = path.with_name(path.name + ".partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _recall(posts: Sequence[Post], predictor: CheckpointPredictor) -> dict[str, Any]:

@@ -47,8 +47,9 @@ def evaluate(
       ``predicted`` (answers) and the F1 of ``mner``, ``eeg``, ``gmner``;
     - ``ambiguous``: on mentions that only the image settles, ``with_image`` and ``without_image``
       (the same posts predicted again without their images, null where
-      ``ambiguous_without_image`` is off): ``type_accuracy`` (a mention that was not found is
-      wrong), ``found``, ``type_accuracy_of_found``; null where the posts have no such mention;
+      ``ambiguous_without_image`` is off): ``type_accuracy`` (of some answer with exactly the span;
+      a mention that was not found is wrong), ``found``, ``type_accuracy_of_found``; null where the
+      posts have no such mention;
     - ``failed``: {``id``, ``message``} of each post that the predictor could not answer, scored as
       a post without answers.
     """
@@ -194,17 +195,15 @@ def _ambiguous(
 def _type_accuracy(
     mentions: Sequence[Sequence[AmbiguousMention]], answers: _Answers
 ) -> dict[str, float | int]:
-    """A mention is found by the first answer with exactly its span."""
+    """A mention is found by any answer with exactly its span, and right where one has its type."""
     total = found = right = 0
     for expected, answered in zip(mentions, answers, strict=True):
-        types: dict[tuple[int, int], str] = {}
-        for entity in answered:
-            types.setdefault((entity.start, entity.end), entity.type)
         for mention in expected:
-            name = types.get((mention.start, mention.end))
+            span = (mention.start, mention.end)
+            types = {entity.type for entity in answered if (entity.start, entity.end) == span}
             total += 1
-            found += name is not None
-            right += name == mention.type
+            found += bool(types)
+            right += mention.type in types
     return {
         "type_accuracy": right / total if total else 0.0,
         "found": found,

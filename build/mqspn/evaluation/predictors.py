@@ -19,6 +19,7 @@ from mqspn_client import (
 )
 from tqdm import tqdm
 
+from mqspn.data.images import UNREADABLE, upright_size
 from mqspn.data.posts import Post
 from mqspn.data.proposals import find_proposals, read_proposals
 from mqspn.evaluation.metrics import PredictedEntity
@@ -87,8 +88,8 @@ class ServedPredictor:
         """Answers of the server; a post it cannot answer has no entities and is in ``failures``.
 
         Raises `mqspn_client.MqspnError` where the fault is not the post's: no server, no access, no
-        such model, or a server that failed on every post; ValueError where proposals are missing
-        or cannot be read.
+        such model, or a server that failed on every post; ValueError where proposals are missing,
+        cannot be read or belong to another image.
         """
         self.failures = ()
         if isinstance(self._url, Client):
@@ -116,7 +117,7 @@ class ServedPredictor:
         def answer(post: Post) -> list[PredictedEntity] | MqspnError:
             regions = None
             if post.id in files and post.image is not None:
-                regions = read_proposals(files[post.id]).boxes[: self._regions].tolist()
+                regions = _regions(files[post.id], post.image, self._regions)
             try:
                 prediction = client.predict(
                     post.text, post.image, regions=regions, timeout_s=self._timeout_s
@@ -144,6 +145,16 @@ class ServedPredictor:
             except BaseException:
                 pool.shutdown(cancel_futures=True)  # the other posts would only fail alike
                 raise
+
+
+def _regions(path: Path, image: Path, count: int) -> list[list[float]] | None:
+    """The first ``count`` boxes in pixels, held against the image; None: it cannot be read."""
+    try:
+        size = upright_size(image)
+    except UNREADABLE:
+        return None  # the server says why
+    boxes: list[list[float]] = read_proposals(path, size, image=image).boxes[:count].tolist()
+    return boxes
 
 
 def _predicted(entity: Entity) -> PredictedEntity:

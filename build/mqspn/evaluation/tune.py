@@ -14,11 +14,12 @@ import numpy as np
 from mqspn_backend.serving_settings import DecodingSettings
 from numpy.typing import NDArray
 
+from mqspn.data.posts import Post
 from mqspn.evaluation.decoding_search import held_out_gains, search
 from mqspn.evaluation.metrics import Counts, PredictedEntity, Scores, match_entities, score
 from mqspn.evaluation.offline import NetworkOutput, decode_output
 
-__all__ = ["Metric", "Tuning", "tune", "write_decoding"]
+__all__ = ["Metric", "Tuning", "check_posts", "check_writable", "tune", "write_decoding"]
 
 Metric = Literal["gmner", "mner"]
 
@@ -98,8 +99,7 @@ def tune(
     """
     trials = _Trials(outputs, types, metric)
     posts = len(trials.gold)
-    if posts < 2 or not any(trials.gold):
-        raise ValueError("tuning needs at least two posts and an entity in them; give more posts")
+    check_posts([post for output in outputs for post in output.posts])
     chosen = search(partial(trials.f1, rows=np.arange(posts)), present)
     return Tuning(
         metric=metric,
@@ -111,18 +111,40 @@ def tune(
     )
 
 
+def check_posts(posts: Sequence[Post]) -> None:
+    """Raises ValueError where there is nothing to choose on: under two posts, or no entity."""
+    if len(posts) < 2 or not any(post.entities for post in posts):
+        entities = sum(len(post.entities) for post in posts)
+        raise ValueError(
+            f"tuning needs at least two posts and an entity in them, and has {len(posts)} posts "
+            f"with {entities} entities; give more annotated posts"
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Raises OSError where `write_decoding` could not write to ``folder``."""
+    _, temporary = _settings_files(folder)
+    temporary.touch()
+    temporary.unlink()
+
+
 def write_decoding(folder: Path, decoding: DecodingSettings) -> None:
     """Put ``decoding`` into the settings of the checkpoint in ``folder``; all else stays.
 
     The file is complete at any time, the old one or the new one.
     """
-    path = (folder / "settings.json").resolve()
+    path, temporary = _settings_files(folder)
     values = json.loads(path.read_text(encoding="utf-8"))
     values["decoding"] = asdict(decoding)
-    temporary = path.with_suffix(".json.partial")
     temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     shutil.copymode(path, temporary)
     temporary.replace(path)
+
+
+def _settings_files(folder: Path) -> tuple[Path, Path]:
+    """The settings of a checkpoint, and the file beside them that takes their place."""
+    path = (folder / "settings.json").resolve()
+    return path, path.with_suffix(".json.partial")
 
 
 class _Trials:

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mqspn.settings import load_settings
+from mqspn.settings import Settings, load_settings
+from mqspn.training.run_lock import lock_folder
 
 __all__ = ["ABLATIONS", "Ablation", "ablation_table", "run_ablations"]
 
@@ -66,13 +67,30 @@ def run_ablations(
     `Ablation.overrides` names and in the seed alone. ``jobs`` runs go on at once, each with
     one thread. ``work`` keeps their states and scores: called again, what is done is not
     done again. Returns a mapping a run: "name", "seed", "mner", "eeg", "gmner" (F1, 0 to 1).
+    Raises ValueError where ``work`` holds runs of other settings or other inputs.
     """
-    common = {
-        "data": str(data),
-        "work": str(work),
-        "settings": settings,
-        "visual_from": str(visual_from),
-    }
+    with lock_folder(work, option="--work folder"):
+        return _run_all(
+            {
+                "data": str(data),
+                "work": str(work),
+                "settings": settings,
+                "visual_from": str(visual_from),
+                "inputs": _inputs(data, visual_from, load_settings(settings, dict(overrides))),
+            },
+            overrides=overrides,
+            seeds=list(dict.fromkeys(seeds)),
+            jobs=jobs,
+        )
+
+
+def _run_all(
+    common: Mapping[str, Any],
+    *,
+    overrides: Mapping[str, Any],
+    seeds: Sequence[int],
+    jobs: int,
+) -> list[dict[str, Any]]:
     tasks = [
         {
             **common,
@@ -98,6 +116,21 @@ def run_ablations(
     return sorted(results, key=lambda row: (row["seed"], order.index(row["name"])))
 
 
+def _inputs(data: Path, visual_from: Path, settings: Settings) -> dict[str, str]:
+    """Digests of what the runs are given besides settings."""
+    from mqspn.checkpoint import check_complete
+    from mqspn.data.reader import read_split
+    from mqspn.training.run_claim import data_digest, file_digest
+
+    check_complete(visual_from)
+    labels = {t.label: t.name for t in settings.types}
+    digests = {
+        f"{split} posts": data_digest(read_split(data, split, labels=labels))
+        for split in ("train", "dev", "test")
+    }
+    return {**digests, "visual side": file_digest(visual_from / "model.safetensors")}
+
+
 def _run(task: Mapping[str, Any]) -> dict[str, Any]:
     """One training run and its test scores, from disk where they are there."""
     import torch
@@ -116,9 +149,14 @@ def _run(task: Mapping[str, Any]) -> dict[str, Any]:
     scores_file = folder / "scores.json"
     if scores_file.is_file():
         held: dict[str, Any] = json.loads(scores_file.read_text(encoding="utf-8"))
-        if held["settings"] == json.loads(json.dumps(asdict(settings))):
-            return held["scores"]  # type: ignore[no-any-return]
-        raise ValueError(f"{folder} holds a run with other settings; name another --work folder")
+        held = {"settings": held["settings"], **held.get("inputs", {}), "scores": held["scores"]}
+        own = {"settings": json.loads(json.dumps(asdict(settings))), **task["inputs"]}
+        for what, value in own.items():
+            if held.get(what) != value:
+                raise ValueError(
+                    f"{folder} holds a run with other {what}; name another --work folder"
+                )
+        return held["scores"]  # type: ignore[no-any-return]
     report = train(
         settings,
         data=Path(task["data"]),
@@ -145,7 +183,8 @@ def _run(task: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": report["stages"][-1]["seconds"],
     }
     partial = scores_file.with_suffix(".partial")
-    partial.write_text(json.dumps({"scores": scores, "settings": asdict(settings)}, indent=2))
+    kept = {"scores": scores, "settings": asdict(settings), "inputs": task["inputs"]}
+    partial.write_text(json.dumps(kept, indent=2))
     partial.replace(scores_file)
     shutil.rmtree(folder / "run")
     print(json.dumps(scores), flush=True)

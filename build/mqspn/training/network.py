@@ -117,6 +117,8 @@ def network_stage(
         f1 = {"gmner": scores.gmner.f1, "mner": scores.mner.f1, "eeg": scores.eeg.f1}
         return {"score": f1[training.selection], **f1}
 
+    # What the token loss begins with must not depend on what this process did before.
+    torch.manual_seed(training.seed + 2)
     module = _NetworkLoss(model, settings)
     rest = [
         *model.text_encoder.projection.parameters(),
@@ -143,6 +145,7 @@ def network_stage(
             frozen=[model.region_proposer, model.region_encoder.vision],
             before_epoch=before_epoch,
             score=score if any(post.entities for post in dev) else None,
+            patience_from=training.frozen_epochs,
         ),
         lost,
     )

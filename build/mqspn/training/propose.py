@@ -7,17 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from mqspn.checkpoint import load_checkpoint
+from mqspn.data.errors import DataError
 from mqspn.data.posts import Post
-from mqspn.data.proposals import Proposals, read_proposals, write_proposals
+from mqspn.data.proposals import Proposals, image_sha256, read_proposals, write_proposals
 from mqspn.evaluation.proposals import ProposalRecall, proposal_recall
 from mqspn.network import RegionProposer
 from mqspn.settings import Settings, load_settings
 from mqspn.training.region_cache import weights_digest
 from mqspn.training.region_states import read_pixels
+from mqspn.training.run_lock import lock_folder
 
 __all__ = ["ProposeReport", "load_proposer", "propose"]
 
@@ -26,7 +29,10 @@ _CLAIM = "proposer.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ProposeReport:
-    """Images of a run, boxes an image, and the recall of gold boxes by annotated split."""
+    """Images of a run, boxes an image, and the recall of gold boxes by annotated split.
+
+    As in an evaluation, the boxes of posts whose image is missing count, as not covered.
+    """
 
     images: int
     mean_boxes: float
@@ -84,15 +90,40 @@ def propose(
 ) -> ProposeReport:
     """Write the proposed regions of every image of ``splits``, see `mqspn.data.proposals`.
 
-    Files that ``output`` already has are kept, so that the same call goes on after a kill. Raises
-    ValueError where no post has an image, where an image cannot be read, and where ``output`` holds
-    files of another detector, size or number of regions.
+    Files that ``output`` already has are kept, so that the same call goes on after a kill; those
+    that cannot be read, or whose image file is another by now, are made again. Raises
+    ValueError where no post has an image, where an image cannot be read, where ``output`` holds
+    files of another detector, size or number of regions, and where another process writes there.
     """
     images = {p.id: p for posts in splits.values() for p in posts if p.image is not None}
     if not images:
         raise ValueError("no post has an image in images/, so there is nothing to propose on")
-    _claim(output, proposer, settings)
-    left = [post for post in images.values() if not _file(output, post).is_file()]
+    with lock_folder(output, option="--output"):
+        _claim(output, proposer, settings)
+        _propose_missing(proposer, settings, images, output, batch_size, progress)
+    found = {id: read_proposals(_file(output, post)) for id, post in images.items()}
+    recall = {}
+    for name, posts in splits.items():
+        gold = [[entity.boxes for entity in post.entities] for post in posts]
+        if any(boxes for entities in gold for boxes in entities):
+            proposed = [
+                found[post.id].boxes if post.image is not None else np.empty((0, 4))
+                for post in posts
+            ]
+            recall[name] = proposal_recall(gold, proposed, k=proposer.regions)
+    mean = sum(len(proposals.boxes) for proposals in found.values()) / len(found)
+    return ProposeReport(images=len(found), mean_boxes=mean, recall=recall)
+
+
+def _propose_missing(
+    proposer: RegionProposer,
+    settings: Settings,
+    images: Mapping[str, Post],
+    output: Path,
+    batch_size: int,
+    progress: bool,
+) -> None:
+    left = [post for post in images.values() if not _is_made(_file(output, post), post)]
     bar = tqdm(
         total=len(images),
         initial=len(images) - len(left),
@@ -105,16 +136,6 @@ def propose(
             chunk = left[first : first + batch_size]
             _propose(proposer, settings, chunk, output)
             bar.update(len(chunk))
-    found = {id: read_proposals(_file(output, post)) for id, post in images.items()}
-    recall = {}
-    for name, posts in splits.items():
-        seen = [post for post in posts if post.image is not None]
-        gold = [[entity.boxes for entity in post.entities] for post in seen]
-        if any(boxes for entities in gold for boxes in entities):
-            proposed = [found[post.id].boxes for post in seen]
-            recall[name] = proposal_recall(gold, proposed, k=proposer.regions)
-    mean = sum(len(proposals.boxes) for proposals in found.values()) / len(found)
-    return ProposeReport(images=len(found), mean_boxes=mean, recall=recall)
 
 
 @torch.inference_mode()
@@ -130,12 +151,13 @@ def _propose(
         )
     )
     for row, post in enumerate(posts):
+        assert post.image is not None
         width, height = (int(side) for side in sizes[row])
         real = scores[row] > 0
         in_pixels = boxes[row][real] * [width, height, width, height]
         write_proposals(
             _file(output, post),
-            Proposals(in_pixels.astype("float32"), scores[row][real]),
+            Proposals(in_pixels.astype("float32"), scores[row][real], image_sha256(post.image)),
             (width, height),
         )
 
@@ -144,9 +166,18 @@ def _file(output: Path, post: Post) -> Path:
     return output / f"{post.id}.npz"
 
 
+def _is_made(path: Path, post: Post) -> bool:
+    """Whether ``path`` holds readable proposals, made of the image that ``post`` has now."""
+    if not path.is_file() or post.image is None:
+        return False
+    try:
+        return read_proposals(path).image_sha256 == image_sha256(post.image)
+    except DataError:
+        return False
+
+
 def _claim(output: Path, proposer: RegionProposer, settings: Settings) -> None:
     """Make ``output`` the folder of this detector, or refuse it where it is another's."""
-    output.mkdir(parents=True, exist_ok=True)
     path = output / _CLAIM
     mine = {
         "weights": weights_digest(proposer),

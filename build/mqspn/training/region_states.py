@@ -139,7 +139,8 @@ def _states_of(
         states.boxes[rows], states.scores[rows] = boxes.cpu().numpy(), scores.cpu().numpy()
     else:
         for row, (width, height) in zip(rows, sizes.tolist(), strict=True):
-            found = read_proposals(files[posts[row].id], (width, height))
+            post = posts[row]
+            found = read_proposals(files[post.id], (width, height), image=post.image)
             pixel_boxes = found.boxes[: settings.network.regions].astype(np.float64)
             states.boxes[row, : len(pixel_boxes)] = clip(
                 pixels_to_normalised(pixel_boxes, (width, height))

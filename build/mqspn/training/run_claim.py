@@ -12,30 +12,40 @@ from typing import Any
 from mqspn.data.posts import Post
 from mqspn.settings import Settings
 
-__all__ = ["claim_run", "first_difference"]
+__all__ = ["claim_run", "data_digest", "digest_of", "file_digest", "first_difference", "make_claim"]
 
 
-def claim_run(
-    run: Path,
+def make_claim(
     settings: Settings,
     posts: Sequence[Post],
     *,
     visual_from: Path | None,
     proposals: Path | None,
-) -> None:
-    """Make ``run`` the folder of these settings and inputs, or refuse it where it is another's.
+) -> dict[str, Any]:
+    """What a run is of, as JSON holds it.
 
     Data are the same where ids, texts, gold and the images' sizes in bytes are; a checkpoint where
-    its weights are; proposals where their files' names and sizes are. Raises ValueError.
+    its weights are; proposals where their files' names and sizes are. Raises FileNotFoundError
+    where there is no such folder.
     """
-    run.mkdir(parents=True, exist_ok=True)
     claim = {
         "settings": asdict(settings),
-        "data": _data_digest(posts),
-        "visual_from": visual_from and _file_digest(visual_from / "model.safetensors"),
+        "data": data_digest(posts),
+        "visual_from": visual_from and file_digest(visual_from / "model.safetensors"),
         "proposals": proposals and _folder_digest(proposals),
     }
-    claim = json.loads(json.dumps(claim))
+    values: dict[str, Any] = json.loads(json.dumps(claim))
+    return values
+
+
+def digest_of(claim: dict[str, Any]) -> str:
+    """A name for the claim, equal where two are."""
+    return hashlib.sha256(json.dumps(claim, sort_keys=True).encode()).hexdigest()
+
+
+def claim_run(run: Path, claim: dict[str, Any]) -> None:
+    """Make ``run`` the folder of ``claim``, or raise ValueError where it is another's."""
+    run.mkdir(parents=True, exist_ok=True)
     path = run / "claim.json"
     held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     if held == claim:
@@ -67,7 +77,8 @@ def first_difference(a: Any, b: Any, prefix: str = "") -> str:
     return "" if a == b else prefix[:-1]
 
 
-def _data_digest(posts: Sequence[Post]) -> str:
+def data_digest(posts: Sequence[Post]) -> str:
+    """SHA-256 of the posts' ids, texts, gold, objects and their images' sizes in bytes."""
     digest = hashlib.sha256()
     for post in posts:
         image = post.image.stat().st_size if post.image is not None else None
@@ -75,7 +86,8 @@ def _data_digest(posts: Sequence[Post]) -> str:
     return digest.hexdigest()
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -84,6 +96,8 @@ def _file_digest(path: Path) -> str:
 
 
 def _folder_digest(folder: Path) -> str:
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder} with proposals; `mqspn propose` writes one")
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         digest.update(repr((path.name, path.stat().st_size)).encode())

@@ -36,6 +36,7 @@ __all__ = ["Stage", "StageReport"]
 
 BatchT = TypeVar("BatchT")
 _LOG_EVERY = 10  # steps
+_ADVICE = "start again in another --run folder with a lower learning_rate"
 
 
 @dataclass(kw_only=True)
@@ -49,7 +50,9 @@ class Stage(Generic[BatchT]):
     (items,) where those are given. ``make`` gives the batch of some items in an epoch.
     ``score`` (asked of one process after each epoch) gives a mapping with "score", higher being
     better: where it is given the best epoch's weights are kept (of equals the last), else the last
-    one's.
+    one's. ``patience_from``: so many epochs do not count against patience.
+
+    Raises ValueError for a patience without a score to measure it by.
     """
 
     name: str
@@ -64,6 +67,14 @@ class Stage(Generic[BatchT]):
     frozen: Sequence[nn.Module] = ()
     before_epoch: Callable[[int], None] = lambda epoch: None
     score: Callable[[], Mapping[str, float]] | None = None
+    patience_from: int = 0
+
+    def __post_init__(self) -> None:
+        if self.settings.patience and self.score is None:
+            raise ValueError(
+                f"training.{self.name}.patience needs a score on dev, and this stage has none "
+                "with these data; set it to 0"
+            )
 
     def run(
         self,
@@ -76,7 +87,8 @@ class Stage(Generic[BatchT]):
         """Train to the end, from ``folder``'s saved state where there is one.
 
         Leaves ``module`` with the kept weights, in evaluation mode. Raises FloatingPointError
-        where the loss is not a number, ValueError for a state that can't be gone on from.
+        where the loss or a weight is not a number, ValueError for a state that can't be gone on
+        from.
         """
         return _StageRun(self, folder, accelerator, save_every_minutes, progress).run()
 
@@ -199,6 +211,7 @@ class _StageRun(Generic[BatchT]):
                 self._log(step, losses)
             if self.main and time.monotonic() - saved_at >= 60 * self.save_every_minutes:
                 self._lap(training=True)
+                self._check_weights()
                 self._save(weights=True)
                 self._lap()
                 saved_at = time.monotonic()
@@ -224,8 +237,7 @@ class _StageRun(Generic[BatchT]):
         means: dict[str, float] = dict(zip(names, values, strict=True))
         if not math.isfinite(means["loss"]):
             raise FloatingPointError(
-                f"{stage.name}: the loss is {means['loss']} in epoch {state.epoch + 1}; "
-                "start again in another --run folder with a lower learning_rate"
+                f"{stage.name}: the loss is {means['loss']} in epoch {state.epoch + 1}; {_ADVICE}"
             )
         settings = stage.settings
         accelerator.clip_grad_norm_(self.parameters, settings.clip_norm)
@@ -240,6 +252,7 @@ class _StageRun(Generic[BatchT]):
     def _finish_epoch(self) -> None:
         """Score, keep the best weights and the state, and see whether that was the last epoch."""
         stage, state = self.stage, self.state
+        self._check_weights()
         row = {name: value / self.steps for name, value in state.sums.items()}
         stage.module.eval()
         if stage.score is not None:
@@ -257,7 +270,9 @@ class _StageRun(Generic[BatchT]):
                 self.files.save_best(state.epoch, stage.kept_weights())
         patience = stage.settings.patience
         state.finished = state.epoch >= stage.settings.epochs
-        if not state.finished and 0 < patience <= _epochs_without_gain(report.epochs):
+        if not state.finished and 0 < patience <= _epochs_without_gain(
+            report.epochs, stage.patience_from
+        ):
             state.finished, report.stopped = True, state.epoch
         self._lap()
         if self.main:
@@ -288,6 +303,14 @@ class _StageRun(Generic[BatchT]):
         self.files.save(state)
         state.weights, state.optimiser = {}, None
 
+    def _check_weights(self) -> None:
+        """Before they are scored or kept: a step may spoil weights whose loss was finite."""
+        if not all(bool(p.isfinite().all()) for p in self.parameters):
+            raise FloatingPointError(
+                f"{self.stage.name}: a weight is not a finite number in epoch "
+                f"{self.state.epoch + 1}; {_ADVICE}"
+            )
+
     def _lap(self, *, training: bool = False) -> None:
         """Add the time since the last lap to the report."""
         now = time.monotonic()
@@ -314,12 +337,17 @@ class _StageRun(Generic[BatchT]):
         self.accelerator.free_memory()  # what it holds of an earlier wrapping
 
 
-def _epochs_without_gain(rows: Sequence[Mapping[str, float]]) -> int:
-    """How many epochs ago the score was last better than ever before."""
-    best, since = -math.inf, 0
-    for row in rows:
-        score = row.get("score", -math.inf)
-        best, since = (score, 0) if score > best else (best, since + 1)
+def _epochs_without_gain(rows: Sequence[Mapping[str, float]], first: int) -> int:
+    """How many epochs, but for the ``first``, ago the score was last better than ever before.
+
+    0 before the first score above 0: until then a network has not begun to answer.
+    """
+    best, since = 0.0, 0
+    for epoch, row in enumerate(rows):
+        if row["score"] > best:
+            best, since = row["score"], 0
+        elif best > 0 and epoch >= first:
+            since += 1
     return since
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,13 @@ import torch
 from accelerate import Accelerator
 from tokenizers import Tokenizer
 
-from mqspn.checkpoint import Checkpoint, save_checkpoint
+from mqspn.checkpoint import (
+    Checkpoint,
+    check_complete,
+    holds_weights,
+    read_report,
+    save_checkpoint,
+)
 from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
 from mqspn.evaluation.proposals import proposal_recall
@@ -26,7 +32,8 @@ from mqspn.training.processes import join_processes
 from mqspn.training.region_encoder import region_encoder_stage
 from mqspn.training.region_proposer import region_proposer_stage
 from mqspn.training.region_states import RegionStates, compute_region_states
-from mqspn.training.run_claim import claim_run
+from mqspn.training.run_claim import claim_run, digest_of, make_claim
+from mqspn.training.run_lock import lock_folder
 from mqspn.training.stage import Stage, StageReport
 from mqspn.training.tokenizer import build_tokenizer
 from mqspn.training.visual_side import take_visual_side
@@ -56,25 +63,65 @@ def train(
     ``proposals``: a folder of boxes in place of the region proposer's, see
     `mqspn.data.proposals`. ``region_cache``: where the region states are kept (default: ``run``),
     which runs that share their visual side and data may share. Under `accelerate launch` every
-    process calls this alike, and the main one writes. Raises ValueError where ``run`` belongs to
-    other settings or other inputs. Returns the report, also written to
-    ``output``/training_report.json; None in every process but the main.
+    process calls this alike, and the main one writes. Returns the report, also written to
+    ``output``/training_report.json; None in every process but the main. A run that is finished and
+    whose checkpoint is in ``output`` writes nothing. Raises ValueError where ``run`` belongs to
+    other settings or other inputs or to another process, or ``output`` has another checkpoint.
     """
-    began = time.monotonic()
-    accelerator = join_processes(device, settings.training.mixed_precision)
-    main = accelerator.is_main_process
-    progress = progress and main
+    if visual_from is not None:
+        check_complete(visual_from)
     labels = {t.label: t.name for t in settings.types}
     splits = {split: read_split(data, split, labels=labels) for split in ("train", "dev")}
-    train_posts, dev_posts = splits["train"], splits["dev"]
-    with accelerator.main_process_first():
-        claim_run(
-            run,
+    claim = make_claim(
+        settings,
+        [*splits["train"], *splits["dev"]],
+        visual_from=visual_from,
+        proposals=proposals,
+    )
+    accelerator = join_processes(device, settings.training.mixed_precision)
+    main = accelerator.is_main_process
+    done = _finished(output, claim)
+    if done is not None:
+        if main:
+            log.warning("%s is this run's checkpoint, already finished; nothing is done", output)
+        return done if main else None
+    _check_scores(settings, splits["dev"], warn=main)
+    with lock_folder(run, option="--run folder") if main else nullcontext():
+        checkpoint, report = _train(
             settings,
-            [*train_posts, *dev_posts],
+            splits,
+            claim,
+            accelerator,
+            run=run,
             visual_from=visual_from,
             proposals=proposals,
+            region_cache=region_cache or run,
+            progress=progress and main,
         )
+        if not main:
+            return None
+        save_checkpoint(checkpoint, output, report=report)
+    return report
+
+
+def _train(
+    settings: Settings,
+    splits: Mapping[str, Sequence[Post]],
+    claim: dict[str, Any],
+    accelerator: Accelerator,
+    *,
+    run: Path,
+    visual_from: Path | None,
+    proposals: Path | None,
+    region_cache: Path,
+    progress: bool,
+) -> tuple[Checkpoint, dict[str, Any]]:
+    """The stages, and what is to be said of them."""
+    began = time.monotonic()
+    main = accelerator.is_main_process
+    train_posts, dev_posts = splits["train"], splits["dev"]
+    with accelerator.main_process_first():
+        claim_run(run, claim)
         tokenizer = _tokenizer(run / "tokenizer.json", settings, train_posts)
         torch.manual_seed(settings.training.seed)
         model = Mqspn(settings, tokenizer).to(accelerator.device)
@@ -102,7 +149,7 @@ def train(
                 posts,
                 progress=progress,
                 proposals=proposals,
-                cache=(region_cache or run) / f"regions_{split}",
+                cache=region_cache / f"regions_{split}",
             )
             for split, posts in splits.items()
         }
@@ -113,9 +160,8 @@ def train(
         )
     reports.append(finish(stage))
     accelerator.end_training()
-    if not main:
-        return None
     report = {
+        "run": digest_of(claim),
         "settings": asdict(settings),
         "seed": settings.training.seed,
         "machine": _machine(accelerator),
@@ -129,9 +175,42 @@ def train(
         "stages": [asdict(r) for r in reports],
         "seconds_this_call": round(time.monotonic() - began, 1),
     }
-    save_checkpoint(checkpoint, output)
-    (output / "training_report.json").write_text(json.dumps(report, indent=2) + "\n")
+    return checkpoint, report
+
+
+def _finished(output: Path, claim: dict[str, Any]) -> dict[str, Any] | None:
+    """The report of this run where its checkpoint is in ``output``; ValueError for another's."""
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is not a folder; name another --output")
+    if not holds_weights(output):
+        return None
+    report = read_report(output)
+    if report.get("run") != digest_of(claim):
+        raise ValueError(
+            f"{output} holds a checkpoint of another run; name another --output, or delete it"
+        )
     return report
+
+
+def _check_scores(settings: Settings, dev: Sequence[Post], *, warn: bool) -> None:
+    """Say before anything is trained what ``dev`` has nothing to measure; see `Stage`."""
+    training = settings.training
+    if not training.network.epochs:
+        return
+    if not any(post.entities for post in dev):
+        if training.network.patience:
+            raise ValueError(
+                "training.network.patience needs entities in the dev split, which has none; "
+                "set it to 0"
+            )
+        if warn:
+            log.warning("the dev split has no entities: the last epoch's weights are kept")
+    if warn and training.frozen_epochs >= training.network.epochs:
+        log.warning(
+            "training.frozen_epochs (%d): the text encoder stays frozen in all %d epochs",
+            training.frozen_epochs,
+            training.network.epochs,
+        )
 
 
 def _tokenizer(path: Path, settings: Settings, posts: Sequence[Post]) -> Tokenizer:

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 from mqspn.data.errors import DataError
 from mqspn.data.posts import Post
-from mqspn.data.proposals import Proposals, find_proposals, read_proposals, write_proposals
+from mqspn.data.proposals import (
+    Proposals,
+    find_proposals,
+    image_sha256,
+    read_proposals,
+    write_proposals,
+)
 
 BOXES = np.array([[10, 20, 110.5, 220], [0, 0, 400, 300]], np.float32)
 
@@ -143,6 +149,36 @@ def test_a_damaged_array_is_named(tmp_path: Path) -> None:
     data[at] ^= 0xFF
     path.write_bytes(data)
     assert fault(path).startswith("bounding_boxes: cannot be read (")
+
+
+def test_damage_of_the_archives_directory_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    write_proposals(path, Proposals(BOXES, np.array([0.9, 0.25], np.float32), "0"), (400, 300))
+    whole = path.read_bytes()
+    named = 0
+    for at in range(whole.index(b"PK\1\2"), len(whole)):
+        for bits in (0x01, 0xFF):
+            damaged = bytearray(whole)
+            damaged[at] ^= bits
+            path.write_bytes(damaged)
+            try:
+                read_proposals(path)
+            except DataError as error:
+                named += "delete it and run `mqspn propose` again" in str(error)
+    assert named > 100
+
+
+def test_boxes_of_another_image_are_refused(tmp_path: Path) -> None:
+    image, path = tmp_path / "a.jpg", tmp_path / "a.npz"
+    image.write_bytes(b"one")
+    scores = np.array([0.9, 0.25], np.float32)
+    write_proposals(path, Proposals(BOXES, scores, image_sha256(image)), (400, 300))
+    assert read_proposals(path, image=image).image_sha256 == image_sha256(image)
+    image.write_bytes(b"two")
+    with pytest.raises(DataError, match=r"another image than a\.jpg now is; run `mqspn propose`"):
+        read_proposals(path, image=image)
+    write_proposals(path, Proposals(BOXES, scores), (400, 300))  # as VinVL's: none is stated
+    assert read_proposals(path, image=image).image_sha256 is None
 
 
 def post(id: str, image: bool = True) -> Post:

@@ -150,6 +150,12 @@ def test_malformed_posts_are_named_with_their_line(data):
     ]
 
 
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_split_without_posts_is_an_error(data, content):
+    data.text(content)
+    assert data.problems() == ["txt/train.txt: holds no post; a post begins with an IMGID: line"]
+
+
 def test_text_that_is_not_utf8_is_named_with_its_line(data):
     data.text(b"IMGID:a\nx\tO\ncaf\xe9\tO\n")
     assert data.problems() == ["txt/train.txt:3: not UTF-8 (byte 0xe9); save the file as UTF-8"]
@@ -230,6 +236,7 @@ def test_a_name_of_no_entity_is_named_with_its_line(data):
         ("1 5 3 4", "box (1, 5, 3, 4) is empty; xmin < xmax and ymin < ymax are needed"),
         ("1 2 x 4", "<xmax> of the box is 'x'; it must be a number"),
         ("1 2 nan 4", "<xmax> of the box is 'nan'; it must be a number"),
+        ("1 2 1_0 4", "<xmax> of the box is '1_0'; it must be a number"),
         ("1 2 3", "<ymax> of the box is missing; it must be a number"),
     ],
 )
@@ -257,7 +264,42 @@ def test_incomplete_xml_is_named(data):
     ]
 
 
+@pytest.mark.parametrize("encoding", ["foo", "gb2312"])
+def test_xml_of_an_encoding_that_cannot_be_read_is_named(data, encoding):
+    data.posts(a="Ted/B-PER")
+    data.raw_xml("a", f'<?xml version="1.0" encoding="{encoding}"?>\n<annotation/>')
+    (problem,) = data.problems()
+    assert problem.startswith("xml/a.xml:1: broken XML: ")
+    assert problem.endswith("; save the file as UTF-8")
+
+
+def test_a_folder_in_an_xml_files_place_is_named(data):
+    data.posts(a="Ted/B-PER")
+    (data.folder / "xml" / "a.xml").mkdir(parents=True)
+    assert data.problems() == ["xml/a.xml: cannot be read: Is a directory"]
+
+
+def test_a_second_name_of_one_object_is_named_with_its_line(data):
+    data.posts(a="Ted/B-PER Al/B-PER")
+    data.xml("a", ("Ted</name>\n<name>Al", "1 2 3 4"))
+    message = "second <name> of one object; give each name an <object> of its own"
+    assert data.problems() == [f"xml/a.xml:8: {message}"]
+
+
 # Images.
+
+
+def test_files_that_are_no_posts_image_are_counted(data, caplog):
+    data.posts(a="Ted/B-PER", b="x/O", c="y/O")
+    path = data.image("a")
+    for name in ("b.png", "c.JPG"):
+        path.with_name(name).write_bytes(path.read_bytes())
+    assert [post.image for post in data.read()] == [path, None, None]
+    (record,) = caplog.records
+    assert record.getMessage().endswith(
+        "2 of 3 posts have no image in images/ and are read as text only; 2 files in images/ are "
+        "not called <image id>.jpg and do not count; the first is b.png"
+    )
 
 
 def test_a_missing_image_is_counted_and_reported_once(data, caplog):
@@ -349,6 +391,8 @@ def test_the_type_of_a_mention_may_be_a_label(data):
     [
         ('{"id": ', "Expecting value"),
         ([], "must be a JSON object"),
+        ('{"id": "a", "tags": ' + "[" * 100_000, "is nested too deeply"),
+        ('{"id": "a", "objects": [{"look": "x", "box": [1, 2, 1e999, 4]}]}', "four numbers"),
         ({"id": "z"}, "id 'z' is that of no post of the split"),
         ({"tags": []}, "id None is that of no post of the split"),
         ({"id": "a", "tags": "x"}, "tags must be a list of strings"),

@@ -1,9 +1,11 @@
+import io
 import json
 
 import pytest
 from mqspn.data.command import app
 from mqspn.data.posts import GoldEntity, Post
 from mqspn.data.stats import SplitStats, stats
+from PIL import Image
 from typer.testing import CliRunner
 
 BOX = (1.0, 2.0, 3.0, 4.0)
@@ -35,8 +37,17 @@ def test_counts(tmp_path):
         boxes=5,
         adjacent=2,
         without_image=1,
+        ids_elsewhere=0,
+        texts_elsewhere=0,
         by_type={"LOC": 1, "PER": 3},
     )
+
+
+def test_posts_that_another_split_has_too():
+    mine = [post("a", ("x",), ()), post("b", ("y",), ()), post("c", ("y",), ())]
+    other = [post("a", ("y",), ()), post("z", ("z",), ())]
+    found = stats(mine, other)
+    assert (found.ids_elsewhere, found.texts_elsewhere) == (1, 2)
 
 
 @pytest.fixture
@@ -54,6 +65,7 @@ def test_command_prints_a_column_a_split(folder):
     rows = [line.replace("│", " ").replace("┃", " ").split() for line in result.stdout.splitlines()]
     assert ["train", "test"] in rows
     assert ["entities", "2", "2"] in rows
+    assert ["ids", "elsewhere", "1", "1"] in rows
     assert ["MISC", "1", "1"] in rows
 
 
@@ -77,3 +89,18 @@ def test_command_says_when_the_folder_is_another(tmp_path):
     result = CliRunner().invoke(app, ["stats", str(tmp_path)])
     assert result.exit_code == 1
     assert "give the folder that holds txt/" in result.stderr
+
+
+def test_command_reads_images_whole_on_demand(folder):
+    (folder / "images").mkdir()
+    file = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(file, "JPEG")
+    path = folder / "images" / "a.jpg"
+    path.write_bytes(file.getvalue())
+    assert CliRunner().invoke(app, ["stats", str(folder), "--images"]).exit_code == 0
+    for damaged in (file.getvalue()[:-500], b""):
+        path.write_bytes(damaged)
+        assert CliRunner().invoke(app, ["stats", str(folder)]).exit_code == 0
+        result = CliRunner().invoke(app, ["stats", str(folder), "--images"])
+        assert result.exit_code == 1
+        assert f"{path}: IMAGE_UNREADABLE" in result.stderr

@@ -101,3 +101,16 @@ def test_an_errors_file_that_cannot_be_written_ends_it_at_once(
     done = invoke(data, "--checkpoint", folder, "--errors", tmp_path / "no" / "errors.jsonl")
     assert isinstance(done.exception, FileNotFoundError)
     assert not done.stdout
+
+
+def test_an_evaluation_that_fails_leaves_the_errors_file_as_it_was(
+    data: Path, folder: Path, tmp_path: Path
+) -> None:
+    errors = tmp_path / "errors.jsonl"
+    errors.write_text("earlier\n")
+    done = invoke(data, "--checkpoint", tmp_path / "nowhere", "--errors", errors)
+    assert isinstance(done.exception, FileNotFoundError)
+    assert [path.name for path in tmp_path.iterdir()] == ["errors.jsonl"]
+    assert errors.read_text() == "earlier\n"
+    done = invoke(data, "--checkpoint", folder, "--errors", tmp_path)
+    assert "name a file to write to" in str(done.exception)

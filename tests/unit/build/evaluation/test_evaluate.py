@@ -202,6 +202,17 @@ def test_ambiguous_mentions_with_and_without_their_image():
     assert table.asked[1:] == [[("a", False), ("b", False), ("c", False)]]
 
 
+def test_any_answer_with_the_span_gives_an_ambiguous_mention_its_type():
+    answers = [PredictedEntity(0, 6, name, FACE) for name in ("LOC", "PER", "MISC")]
+    table = Table({("a", True): answers})
+    result = evaluate(ambiguous_posts()[:1], table, ambiguous_without_image=False)
+    assert result["ambiguous"]["with_image"] == {
+        "type_accuracy": 1.0,
+        "found": 1,
+        "type_accuracy_of_found": 1.0,
+    }
+
+
 def test_the_second_pass_can_be_left_out():
     table = Table({})
     result = evaluate(ambiguous_posts(), table, ambiguous_without_image=False)

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+from mqspn.data.errors import DataError
 from mqspn.data.posts import Post
 from mqspn.evaluation.metrics import PredictedEntity
 from mqspn.evaluation.predictors import Failure, ServedPredictor
@@ -16,6 +17,7 @@ from mqspn_client import (
     ServerInternalError,
     ServerUnreachableError,
 )
+from PIL import Image
 
 
 class Wire:
@@ -108,9 +110,30 @@ def test_no_server_is_an_error():
         ServedPredictor(client, timeout_s=5).predict([post("a")])
 
 
+def image(path):
+    Image.new("RGB", (100, 90)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"bounding_boxes": [[1, 2, 30, 95]]}, "lies outside the upright image of 100 x 90 pixels"),
+        ({"image_width": 90, "image_height": 100}, "made of an image of 90 x 100 pixels"),
+        ({"image_sha256": "0"}, "made of another image than a.jpg now is"),
+    ],
+)
+def test_proposals_of_another_image_are_refused(tmp_path, arrays, message):
+    kept = {"num_boxes": 1, "bounding_boxes": [[1, 2, 30, 40]], **arrays}
+    np.savez(tmp_path / "id-a.npz", **kept)
+    wire = Wire()
+    with pytest.raises(DataError, match=message):
+        predictor(wire, proposals=tmp_path).predict([post("a", image(tmp_path / "a.jpg"))])
+    assert not wire.calls
+
+
 def test_kept_proposals_go_to_the_callers_entry_point(tmp_path):
-    path = tmp_path / "a.jpg"
-    path.write_bytes(b"image")
+    path = image(tmp_path / "a.jpg")
     boxes = [[1, 2, 30, 40.5], [5, 6, 70, 80], [0, 0, 9, 9]]
     np.savez(tmp_path / "id-a.jpg.npz", num_boxes=3, bounding_boxes=boxes)
     wire = Wire()

@@ -19,7 +19,7 @@ from mqspn.settings import EntityType
 from mqspn.training.region_states import compute_region_states
 from mqspn_backend.serving_settings import DecodingSettings, ServingSettings
 from mqspn_backend.text import TextBatch
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 TYPES = ["PER", "LOC"]
 
@@ -230,3 +230,50 @@ def test_the_command_refuses_another_metric(answering: Path, tmp_path: Path) -> 
     )
     assert done.exit_code == 2
     assert "gmner or mner" in done.output
+
+
+def dev(data: Path, content: str) -> Path:
+    (data / "txt").mkdir(parents=True)
+    (data / "txt" / "dev.txt").write_text(content, encoding="utf-8")
+    return data
+
+
+def tune_in_vain(checkpoint: Path, data: Path) -> Result:
+    command = ["tune", "--checkpoint", str(checkpoint), "--data", str(data)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    return done
+
+
+def test_posts_without_entities_are_refused_before_the_network_runs(
+    answering: Path, tmp_path: Path
+) -> None:
+    data = dev(tmp_path / "data", "IMGID:a\nfan\tO\n\nIMGID:b\nfan\tO\n")
+    done = tune_in_vain(answering, data)
+    assert "has 2 posts with 0 entities" in str(done.exception)
+    assert "region states" not in done.output  # the bar of the network's pass
+
+
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_network_runs(
+    answering: Path, tmp_path: Path
+) -> None:
+    data = dev(tmp_path / "data", "IMGID:a\nfan\tB-PER\n\nIMGID:b\nfan\tO\n")
+    (answering / "settings.json.partial").mkdir()  # stands in for a folder without the right
+    done = tune_in_vain(answering, data)
+    assert isinstance(done.exception, OSError)
+    assert "region states" not in done.output
+
+
+def test_what_was_found_is_printed_even_where_its_write_fails(
+    answering: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError("No space left on device")
+
+    labelled_by(answering, tmp_path / "data")
+    monkeypatch.setattr("mqspn.evaluation.tune.write_decoding", full)
+    done = tune_in_vain(answering, tmp_path / "data")
+    assert "No space left" in str(done.exception)
+    found = json.loads(done.stdout)
+    assert (found["holds"], found["written"]) == (True, False)
+    assert "region states" in done.output

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.drawing import draw_posts
+from mqspn.network import Mqspn
 from mqspn.settings import load_settings
 from mqspn.training.ablations import ABLATIONS, ablation_table, run_ablations
+from mqspn.training.run_lock import lock_folder
 
 TINY: dict[str, Any] = {
     "image_side": 64,
@@ -43,14 +46,14 @@ def test_all_run_and_done_work_is_kept(checkpoint: Checkpoint, tmp_path: Path) -
         draw_posts(split=split, count=count, seed=seed, output=tmp_path / "data")
     save_checkpoint(checkpoint, tmp_path / "visual")
 
-    def run(**overrides: Any) -> list[dict[str, Any]]:
+    def run(data: str = "data", visual: str = "visual", **overrides: Any) -> list[dict[str, Any]]:
         return run_ablations(
-            data=tmp_path / "data",
+            data=tmp_path / data,
             work=tmp_path / "work",
             settings="demo",
             overrides={**TINY, **overrides},
-            visual_from=tmp_path / "visual",
-            seeds=[5],
+            visual_from=tmp_path / visual,
+            seeds=[5, 5],
         )
 
     rows = run()
@@ -63,6 +66,21 @@ def test_all_run_and_done_work_is_kept(checkpoint: Checkpoint, tmp_path: Path) -
     assert [path.stat().st_mtime_ns for path in kept] == stamps
     with pytest.raises(ValueError, match="other settings; name another --work"):
         run(**{"network.layers": 1})
+    for split, count, seed in (("train", 12, 0), ("dev", 4, 1), ("test", 4, 9)):
+        draw_posts(split=split, count=count, seed=seed, output=tmp_path / "other")
+    with pytest.raises(ValueError, match="other test posts; name another --work"):
+        run(data="other")
+    other = Mqspn(checkpoint.settings, checkpoint.tokenizer)
+    save_checkpoint(replace(checkpoint, model=other), tmp_path / "another")
+    with pytest.raises(ValueError, match="other visual side; name another --work"):
+        run(visual="another")
+    with pytest.raises(FileNotFoundError, match="nope is not a checkpoint"):
+        run(visual="nope")
+    with (
+        lock_folder(tmp_path / "work", option="--work folder"),
+        pytest.raises(ValueError, match=r"another process works in .*/work; .* another --work"),
+    ):
+        run()
     settings = json.loads((tmp_path / "work/no-aggregator-5/scores.json").read_text())["settings"]
     assert settings["network"]["aggregator"] is False
 

@@ -133,6 +133,66 @@ def test_a_run_killed_in_two_stages_ends_as_one_that_was_not(data: Path, tmp_pat
     ]
 
 
+KILLED_IN_THE_NETWORK_STAGE = """
+import os, signal, sys
+from pathlib import Path
+from mqspn.settings import load_settings
+from mqspn.training.stage_state import StateFiles
+from mqspn.training.train import train
+
+save = StateFiles.save
+def save_or_die(files, state):
+    if files.stage == "network":
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(files, state)
+StateFiles.save = save_or_die
+settings, data, output = sys.argv[1:]
+train(
+    load_settings(settings), data=Path(data), run=Path(output + ".run"), output=Path(output),
+    device="cpu", progress=False,
+)
+"""
+
+
+def test_a_kill_before_a_stages_first_save_changes_nothing(data: Path, tmp_path: Path) -> None:
+    """The earlier stage is then taken from disk, and its random draws are not made again."""
+    settings = load_settings(
+        "demo",
+        {
+            **SMALL,
+            "loss.token_weight": 1.0,
+            "training.region_encoder.epochs": 1,
+            "training.network.epochs": 1,
+        },
+    )
+    arguments: dict[str, Any] = {"data": data, "device": "cpu", "progress": False}
+    train(settings, run=tmp_path / "whole.run", output=tmp_path / "whole", **arguments)
+    share_tokenizer(tmp_path / "whole.run", tmp_path / "killed.run")
+    file = tmp_path / "settings.json"
+    file.write_text(settings.to_json())
+    killed = subprocess.run(
+        [
+            *(sys.executable, "-c", KILLED_IN_THE_NETWORK_STAGE),
+            *(str(file), str(data), str(tmp_path / "killed")),
+        ],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    names = {path.name for path in (tmp_path / "killed.run").glob("*.pt")}
+    assert "region_encoder.pt" in names
+    assert "network.pt" not in names
+    train(settings, run=tmp_path / "killed.run", output=tmp_path / "killed", **arguments)
+    expected, report = results(tmp_path / "whole")
+    found, resumed = results(tmp_path / "killed")
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+    assert resumed["stages"][1]["epochs"] == report["stages"][1]["epochs"]
+
+
 def test_two_processes_learn_what_one_does(data: Path, tmp_path: Path) -> None:
     """The text encoder is frozen in the first epoch only; one batch has an odd number of posts."""
     settings = load_settings(

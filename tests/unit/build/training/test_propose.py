@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ from mqspn.drawing import draw_posts
 from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.evaluation.proposals import proposal_recall
 from mqspn.training.propose import load_proposer, propose
+from mqspn.training.run_lock import lock_folder
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
@@ -54,7 +57,7 @@ def test_every_image_of_every_split_gets_a_file(data: Path, saved: Path, tmp_pat
     images = {p.id: p for posts in splits.values() for p in posts if p.image is not None}
     assert len(images) == 11
     assert {path.name for path in output.iterdir()} == {
-        "proposer.json",
+        *("proposer.json", "lock"),
         *(f"{id}.npz" for id in images),
     }
     predictor = CheckpointPredictor(load_checkpoint(saved), progress=False)
@@ -66,14 +69,16 @@ def test_every_image_of_every_split_gets_a_file(data: Path, saved: Path, tmp_pat
             "scores",
             "image_width",
             "image_height",
+            "image_sha256",
         }
     shares = []
     for split, posts in splits.items():
         seen = [post for post in posts if post.image is not None]
-        boxes = [read_proposals(output / f"{post.id}.npz").boxes for post in seen]
-        for post, found in zip(seen, boxes, strict=True):
-            np.testing.assert_allclose(found, predictor.proposals[post.id], atol=0.01)
-        gold = [[entity.boxes for entity in post.entities] for post in seen]
+        found = {post.id: read_proposals(output / f"{post.id}.npz").boxes for post in seen}
+        for id, kept in found.items():
+            np.testing.assert_allclose(kept, predictor.proposals[id], atol=0.01)
+        gold = [[entity.boxes for entity in post.entities] for post in posts]
+        boxes = [found.get(post.id, np.empty((0, 4))) for post in posts]
         shares.append(f"{split} {proposal_recall(gold, boxes, k=6).box_recall:.3f}")
     (line,) = (line for line in result.stdout.splitlines() if "boxes each" in line)
     assert line == (
@@ -109,6 +114,39 @@ def test_what_is_there_is_kept(data: Path, saved: Path, tmp_path: Path) -> None:
     assert len(after) == 11
     assert {name: after[name] for name in kept} == kept
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_is_damaged_or_of_a_replaced_image_is_made_again(
+    data: Path, saved: Path, tmp_path: Path
+) -> None:
+    copy, output = tmp_path / "data", tmp_path / "boxes"
+    shutil.copytree(data, copy)
+    command = (copy, output, "--checkpoint", saved, "--split", "dev")
+    assert run(*command).exit_code == 0
+    before = stamps(output)
+    damaged, replaced = sorted(output.glob("*.npz"))[:2]
+    content = replaced.read_bytes()
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    image = copy / "images" / f"{replaced.stem}.jpg"
+    with Image.open(image) as drawn:
+        turned = drawn.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    turned.save(image)  # of the same size in pixels
+    assert run(*command).exit_code == 0
+    after = stamps(output)
+    assert {name for name in before if after[name] != before[name]} == {
+        damaged.name,
+        replaced.name,
+    }
+    assert len(read_proposals(damaged).boxes) == 6
+    assert replaced.read_bytes() != content
+    read_proposals(replaced, image=image)
+
+
+def test_one_process_at_a_time_in_a_folder(data: Path, saved: Path, tmp_path: Path) -> None:
+    with lock_folder(tmp_path, option="--output"):
+        other = run(data, tmp_path, "--checkpoint", saved, "--split", "dev")
+    assert f"another process works in {tmp_path}" in str(other.exception)
+    assert not stamps(tmp_path)
 
 
 def test_a_folder_of_another_detector_is_refused(data: Path, saved: Path, tmp_path: Path) -> None:

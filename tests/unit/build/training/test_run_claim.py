@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mqspn.data.posts import Post
 from mqspn.settings import load_settings
-from mqspn.training.run_claim import claim_run, first_difference
+from mqspn.training.run_claim import claim_run, digest_of, first_difference, make_claim
 
 POST = Post(id="1", text="Jordan", words=("Jordan",), entities=(), image=None)
 
@@ -16,7 +16,7 @@ def claim(
     run: Path, *posts: Post, layers: int = 2, visual: Path | None = None, boxes: Path | None = None
 ) -> None:
     settings = load_settings("demo", {"network.layers": layers})
-    claim_run(run, settings, posts, visual_from=visual, proposals=boxes)
+    claim_run(run, make_claim(settings, posts, visual_from=visual, proposals=boxes))
 
 
 def test_the_same_inputs_may_go_on(tmp_path: Path) -> None:
@@ -69,3 +69,17 @@ def test_the_first_difference_is_named() -> None:
     assert first_difference({"a": {"b": 1}}, {"a": {}}) == "a.b"
     assert first_difference({"a": 1}, {"a": 1, "c": None}) == "c"
     assert first_difference({"a": {"b": 1}}, {"a": 3}) == "a"
+
+
+def test_the_digest_of_a_claim_follows_its_inputs() -> None:
+    def digest(*posts: Post, layers: int = 2) -> str:
+        settings = load_settings("demo", {"network.layers": layers})
+        return digest_of(make_claim(settings, posts, visual_from=None, proposals=None))
+
+    assert digest(POST) == digest(POST)
+    assert len({digest(POST), digest(POST, POST), digest(POST, layers=3)}) == 3
+
+
+def test_proposals_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no folder .* with proposals"):
+        claim(tmp_path / "run", POST, boxes=tmp_path / "nope")

@@ -211,6 +211,71 @@ def test_patience_counts_epochs_without_a_better_score(tmp_path: Path) -> None:
     assert run(make_stage(settings, [1.0]), tmp_path) == report
 
 
+def test_patience_waits_for_a_first_score_and_for_frozen_epochs(tmp_path: Path) -> None:
+    settings = StageSettings(epochs=9, batch_size=BATCH, learning_rate=0.05, patience=2)
+    slow = make_stage(settings, [0.0, 0.0, 0.0, 0.0, 0.2, 0.1, 0.2, 0.9])
+    report = run(slow, tmp_path / "slow")
+    assert (report.stopped, report.best_epoch) == (7, 7)
+    frozen = make_stage(settings, [0.3, 0.2, 0.2, 0.2, 0.2, 0.9])
+    frozen.patience_from = 3
+    assert run(frozen, tmp_path / "frozen").stopped == 5
+
+
+def test_patience_without_a_score_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"training\.toy\.patience needs a score"):
+        make_stage(StageSettings(epochs=2, patience=1))
+
+
+def test_gradients_are_clipped_and_rates_follow_the_schedule(tmp_path: Path) -> None:
+    settings = StageSettings(
+        epochs=2, batch_size=BATCH, learning_rate=0.05, clip_norm=0.01, warmup=0.4
+    )
+    stage = make_stage(settings)
+    rates: list[tuple[float, ...]] = []
+    norms: list[float] = []
+    original = torch.optim.AdamW.step
+
+    def step(optimiser: torch.optim.AdamW, *arguments: object) -> object:
+        gradients = [p.grad.flatten() for p in stage.module.parameters() if p.grad is not None]
+        norms.append(float(torch.cat(gradients).norm()))
+        rates.append(tuple(sorted({group["lr"] for group in optimiser.param_groups})))
+        return original(optimiser, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", step)
+        run(stage, tmp_path)
+    assert norms == pytest.approx([0.01] * 2 * STEPS, rel=1e-3)  # all were longer
+    # Ten steps: four of warm-up, then down by sevenths; `late` has a base rate of its own.
+    factors = [1 / 4, 2 / 4, 3 / 4, 1, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7]
+    assert [low for low, _ in rates] == pytest.approx([0.01 * f for f in factors])
+    assert [high for _, high in rates] == pytest.approx([0.05 * f for f in factors])
+
+
+@pytest.mark.parametrize("scores", [None, [0.9]])
+def test_weights_that_the_last_step_spoilt_are_not_kept(
+    tmp_path: Path, scores: list[float] | None
+) -> None:
+    """The loss is finite to the end; the gradient of its last batch is not."""
+    stage = make_stage(StageSettings(epochs=1, batch_size=BATCH, learning_rate=0.05), scores)
+    forward, calls = stage.module.forward, [0]
+
+    def spoilt(batch: Tensor) -> dict[str, Tensor]:
+        calls[0] += 1
+        if calls[0] < STEPS:
+            return forward(batch)
+        root = (stage.module.rest[2].bias * 0).abs().sum().sqrt()  # 0, with an infinite slope
+        return {name: loss + root for name, loss in forward(batch).items()}
+
+    stage.module.forward = spoilt  # type: ignore[method-assign]
+    with pytest.raises(FloatingPointError, match="a weight is not a finite number in epoch 1"):
+        run(stage, tmp_path)
+    state = StateFiles(tmp_path, "toy").load()
+    assert state is not None
+    assert state.batch == STEPS - 1
+    assert all(bool(value.isfinite().all()) for value in state.weights.values())
+    assert not list(tmp_path.glob("*.best-*"))
+
+
 def test_accumulated_batches_make_one_step_of_their_mean(tmp_path: Path) -> None:
     settings = StageSettings(epochs=1, batch_size=BATCH, learning_rate=0.05, accumulation=3)
     stage = make_stage(settings)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,9 @@ from mqspn.data.reader import read_split
 from mqspn.drawing import draw_posts
 from mqspn.evaluation.evaluate import evaluate
 from mqspn.evaluation.offline import CheckpointPredictor
+from mqspn.evaluation.tune import write_decoding
 from mqspn.settings import Settings, load_settings
+from mqspn.training.run_lock import lock_folder
 from mqspn.training.stage_state import StateFiles
 from mqspn.training.train import train
 
@@ -120,6 +125,7 @@ def test_the_visual_side_can_come_from_a_checkpoint(
     assert visual
     for name in visual:
         assert torch.equal(found[name], taken[name]), name
+    arguments["output"] = tmp_path / "three"
     with pytest.raises(ValueError, match="other visual side"):
         train(load_settings("demo", changed), **arguments, progress=False)
 
@@ -161,7 +167,7 @@ def test_boxes_can_come_from_a_folder(trained: Path, data: Path, tmp_path: Path)
     assert ((scores > 0).sum(axis=1) == 1).any()
     assert not (scores[:, 1:] > 0).any()
     with pytest.raises(ValueError, match="other proposals"):
-        train(settings, **arguments, output=tmp_path / "two", progress=False)
+        train(settings, **arguments, output=tmp_path / "three", progress=False)
 
 
 def test_text_only_training_is_chosen_by_mner(data: Path, tmp_path: Path) -> None:
@@ -205,3 +211,83 @@ def test_text_only_data_trains_without_the_visual_stages(data: Path, tmp_path: P
     assert [s["name"] for s in report["stages"]] == ["network"]
     with pytest.raises(ValueError, match=r"region_proposer.epochs"):
         train(load_settings("demo", TINY), run=tmp_path / "other", **arguments)
+
+
+def snapshot(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_finished_run_is_left_as_it_is(
+    trained: Path,
+    data: Path,
+    settings: Settings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What `mqspn tune` then chose stays; also where the run's state is gone."""
+    output = tmp_path / "one"
+    shutil.copytree(trained / "one", output)
+    write_decoding(output, replace(settings.decoding, entity_threshold=0.7))
+    before = snapshot(output)
+    for run in (trained / "run", tmp_path / "gone"):
+        caplog.clear()
+        report = train(settings, data=data, run=run, output=output, progress=False)
+        assert report == json.loads((trained / "one" / "training_report.json").read_text())
+        assert "already finished" in caplog.text
+        assert snapshot(output) == before
+    assert not (tmp_path / "gone").exists()
+    assert load_checkpoint(output).settings.decoding.entity_threshold == 0.7
+
+
+def test_a_finished_runs_checkpoint_is_written_again_where_it_is_gone(
+    trained: Path, data: Path, settings: Settings, tmp_path: Path
+) -> None:
+    output = tmp_path / "again"
+    train(settings, data=data, run=trained / "run", output=output, progress=False)
+    expected = weights(trained / "one")
+    assert all(torch.equal(value, expected[name]) for name, value in weights(output).items())
+
+
+def test_what_cannot_be_written_to_or_taken_from_is_refused_at_the_start(
+    trained: Path, data: Path, settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    other = load_settings("demo", {**TINY, "training.seed": 4})
+    arguments = {"data": data, "run": tmp_path / "run", "progress": False}
+    before = snapshot(trained / "one")
+    with pytest.raises(ValueError, match="holds a checkpoint of another run; name another --outp"):
+        train(other, output=trained / "one", **arguments)
+    assert snapshot(trained / "one") == before
+    with pytest.raises(ValueError, match="is not a folder; name another --output"):
+        train(settings, output=file, **arguments)
+    with pytest.raises(FileNotFoundError, match=r"nope is not a checkpoint: settings\.json is mis"):
+        train(settings, output=tmp_path / "x", visual_from=tmp_path / "nope", **arguments)
+    with (
+        lock_folder(trained / "run", option="--run folder"),
+        pytest.raises(ValueError, match=r"another process works in .*run"),
+    ):
+        train(settings, output=tmp_path / "x", **{**arguments, "run": trained / "run"})
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dev_split_without_entities_is_said_and_patience_refused(
+    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "text"
+    (folder / "txt").mkdir(parents=True)
+    (folder / "txt" / "train.txt").write_text((data / "txt" / "train.txt").read_text())
+    dev = (data / "txt" / "dev.txt").read_text()
+    (folder / "txt" / "dev.txt").write_text(re.sub(r"\t[BI]-\w+", "\tO", dev))
+    stages = ("region_proposer", "region_encoder", "network")
+    values = {**TINY, **dict(zip((f"training.{s}.epochs" for s in stages), (0, 0, 1), strict=True))}
+    arguments = {"data": folder, "run": tmp_path / "run", "output": tmp_path / "x"}
+    with pytest.raises(ValueError, match=r"training\.network\.patience needs entities in the dev"):
+        train(load_settings("demo", {**values, "training.network.patience": 2}), **arguments)
+    report = train(load_settings("demo", values), **arguments, progress=False)
+    assert report is not None
+    assert report["stages"][0]["best_epoch"] is None
+    assert caplog.text.count("the dev split has no entities") == 1
+    assert (
+        "training.frozen_epochs (1): the text encoder stays frozen in all 1 epochs" in caplog.text
+    )
