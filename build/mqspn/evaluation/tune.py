@@ -52,8 +52,13 @@ class Tuning:
 
     @property
     def holds(self) -> bool:
-        """Whether the chosen settings differ and choosing gains on unseen posts too."""
-        return self.chosen != self.present and self.held_out_gain > 0
+        """Whether the chosen settings differ and choosing gains on unseen posts too, beyond chance.
+
+        Beyond chance: the mean of the held-out gains exceeds twice its standard error. The halves
+        overlap, so this is a rule of thumb and not a test.
+        """
+        error = float(np.std(self.held_out, ddof=1)) / len(self.held_out) ** 0.5
+        return self.chosen != self.present and self.held_out_gain > 2 * error
 
     def verdict(self) -> str:
         """One line on how far the gain can be trusted."""

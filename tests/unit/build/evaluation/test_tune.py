@@ -108,6 +108,10 @@ def test_a_choice_that_does_not_hold_is_called_noise() -> None:
     unlucky = replace(tuning, held_out=(0.02, -0.03))
     assert not unlucky.holds
     assert unlucky.verdict().endswith("noise, the present settings stay")
+    # A small mean gain among large differences: chosen so, test posts once lost by it.
+    scattered = (0.0038, 0.0006, 0.002, 0.0053, 0.0099, 0.0005, -0.0082, 0.0088, -0.0121, 0.0005)
+    assert not replace(tuning, held_out=scattered).holds
+    assert replace(tuning, held_out=tuple(gain + 0.006 for gain in scattered)).holds
     assert unlucky.to_json()["held_out"] == {
         "choices": 2,
         "gained": 1,
