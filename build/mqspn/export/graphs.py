@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from mqspn_backend.tensors import MODELS, tensor
@@ -110,6 +114,39 @@ def export_graphs(
         yield parity
 
 
+@contextmanager
+def _constant_positions(module: nn.Module, inputs: dict[str, Tensor]) -> Iterator[None]:
+    """Let position embeddings that depend on the image's size alone be traced as constants.
+
+    Detectors compute them from width and height, in float64: operators that older ONNX Runtimes and
+    TensorRT do not have, for values that never change.
+    """
+    embeddings = [
+        part
+        for part in module.modules()
+        if {"width", "height"} <= set(inspect.signature(part.forward).parameters)
+    ]
+    values: dict[nn.Module, Any] = {}
+    hooks = [
+        part.register_forward_hook(lambda part, _, value: values.update({part: value}))
+        for part in embeddings
+    ]
+    module(*inputs.values())
+    for hook in hooks:
+        hook.remove()
+    for part, value in values.items():
+        part.forward = partial(_constant, value)
+    try:
+        yield
+    finally:
+        for part in values:
+            del part.forward
+
+
+def _constant(value: Any, *_: Any, **__: Any) -> Any:
+    return value
+
+
 def _export(name: str, module: nn.Module, inputs: dict[str, Tensor], path: Path) -> None:
     spec = MODELS[name]
     dynamic = {
@@ -118,7 +155,7 @@ def _export(name: str, module: nn.Module, inputs: dict[str, Tensor], path: Path)
         }
         for tensor_name in (*spec.inputs, *spec.outputs)
     }
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.no_grad(), _constant_positions(module, inputs):
         # The tracer warns of every shape that transformers turns into a Python number; the parity
         # check at untraced shapes is what finds one that matters.
         warnings.simplefilter("ignore")

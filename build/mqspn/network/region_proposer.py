@@ -61,7 +61,9 @@ class RegionProposer(nn.Module):
             class_scores = torch.sigmoid(output.logits)
         scores, chosen = torch.topk(class_scores.max(dim=-1).values, self.regions, dim=1)
         index = chosen.unsqueeze(-1).expand(-1, -1, 4)
-        centre, size = torch.gather(output.pred_boxes, 1, index).tensor_split(2, dim=-1)
+        chosen_boxes = torch.gather(output.pred_boxes, 1, index)
+        # Slices: `tensor_split` would be exported as a sequence, which TensorRT does not read.
+        centre, size = chosen_boxes[..., :2], chosen_boxes[..., 2:]
         boxes = torch.cat([centre - size / 2, centre + size / 2], dim=-1).clamp(0.0, 1.0)
         area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
         real = (image_size[:, :1] > 0) & (area > 0)  # (B, K)
