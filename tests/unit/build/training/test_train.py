@@ -7,6 +7,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -206,11 +207,21 @@ def test_text_only_data_trains_without_the_visual_stages(data: Path, tmp_path: P
         source = data / "txt" / f"{split}.txt"
         (folder / "txt" / source.name).write_text(source.read_text())
     visual = {"training.region_proposer.epochs": 0, "training.region_encoder.epochs": 0}
-    arguments = {"data": folder, "output": tmp_path / "text-only", "progress": False}
-    report = train(load_settings("demo", {**TINY, **visual}), run=tmp_path / "run", **arguments)
+
+    def run(name: str, overrides: dict[str, Any]) -> dict[str, Any] | None:
+        return train(
+            load_settings("demo", overrides),
+            data=folder,
+            run=tmp_path / f"{name}.run",
+            output=tmp_path / name,
+            progress=False,
+        )
+
+    report = run("text-only", {**TINY, **visual})
+    assert report is not None
     assert [s["name"] for s in report["stages"]] == ["network"]
     with pytest.raises(ValueError, match=r"region_proposer.epochs"):
-        train(load_settings("demo", TINY), run=tmp_path / "other", **arguments)
+        run("other", TINY)
 
 
 def snapshot(folder: Path) -> dict[Path, bytes]:
