@@ -12,6 +12,7 @@ from mqspn_client import MqspnError
 from mqspn_client.command import batch, predict
 
 from mqspn.data.command import app as data_app
+from mqspn.engines.command import compile_engines
 from mqspn.evaluation.command import evaluate, tune
 from mqspn.serving.command import serve
 from mqspn.training.command import ablate, propose, train
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.command()(train)
 app.command()(evaluate)
 app.command()(tune)
+app.command("compile")(compile_engines)
 app.command()(serve)
 app.command()(predict)
 app.command()(batch)
@@ -84,13 +86,25 @@ def build(
         str | None, typer.Option(help="model_version in answers. Default: the checkpoint's name.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a model repository there.")] = False,
+    profile: Annotated[
+        str, typer.Option(help="gpu: fail unless it also holds the plans for this machine's GPU.")
+    ] = "cpu",
 ) -> None:
     """Make a complete Triton model repository of a checkpoint."""
     from mqspn.export import build_from_checkpoint
+    from mqspn.repository import PROFILES
+
+    if profile not in PROFILES:
+        raise typer.BadParameter(f"{profile!r} is not cpu or gpu", param_hint="--profile")
 
     for parity in build_from_checkpoint(checkpoint, output, version=version, overwrite=overwrite):
         typer.echo(str(parity))
     typer.echo(f"model repository: {output}")
+    if profile == "gpu":
+        from mqspn.engines.compute import find_runtime
+        from mqspn.engines.manifest import check_plans
+
+        check_plans(output, find_runtime())
 
 
 def main() -> None:

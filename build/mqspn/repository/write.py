@@ -15,6 +15,7 @@ from google.protobuf import text_format
 from mqspn_backend.serving_settings import ServingSettings
 from mqspn_backend.tensors import MODELS
 
+from mqspn.engines.manifest import keep_plans
 from mqspn.repository.graph_check import check_graph
 from mqspn.repository.model_configuration import ENGINES, ENSEMBLES, Shapes, model_configurations
 
@@ -58,8 +59,8 @@ def build_repository(
     D. ``queries``: Q. The rest of the sizes (T, K, S, buckets) are in ``serving``.
 
     The same arguments give the same bytes. An existing repository is replaced only with
-    ``overwrite``, and any other folder that is not empty never. A build that fails leaves
-    ``output`` as it was.
+    ``overwrite``, and any other folder that is not empty never; its plans stay where their graph
+    is the same. A build that fails leaves ``output`` as it was.
 
     Raises FileNotFoundError for a missing graph or tokenizer, GraphMismatchError for a graph that
     does not fit the sizes, RepositoryError where ``output`` may not be written.
@@ -101,6 +102,7 @@ def build_repository(
         shutil.copyfile(tokenizer_file, folder / "preprocess" / "1" / "tokenizer.json")
         for name in ("preprocess", "postprocess"):
             _write(folder / name / "1" / "serving.json", serving.to_json())
+        keep_plans(output, folder)
 
 
 def configuration_text(config: Any, profile: str, model_version: str) -> str:

@@ -5,6 +5,7 @@
     ├── ServerNotFoundError      no tritonserver, or one without a backend the profile needs
     ├── PythonLibraryError       no libpython to run the Python backend in
     ├── RepositoryMissingError   no model repository there
+    ├── PlanRefusedError         a TensorRT plan that is not for this graph, TensorRT or GPU
     ├── PortInUseError           a port is taken
     └── ServerStartError         the server died, or was not ready in time
 
@@ -14,6 +15,7 @@ Every message says what to change and stands on its own: a command line prints i
 from __future__ import annotations
 
 __all__ = [
+    "PlanRefusedError",
     "PlatformError",
     "PortInUseError",
     "PythonLibraryError",
@@ -42,6 +44,10 @@ class PythonLibraryError(ServerError):
 
 class RepositoryMissingError(ServerError):
     """The model repository does not exist or holds no model."""
+
+
+class PlanRefusedError(ServerError):
+    """A plan of the GPU profile is absent, or not for this graph, this TensorRT or this GPU."""
 
 
 class PortInUseError(ServerError):

@@ -15,7 +15,12 @@ from typing import BinaryIO
 
 from mqspn.serving import supervisor
 from mqspn.serving.backend_directory import link_backends, server_environment
-from mqspn.serving.errors import RepositoryMissingError, ServerError, ServerStartError
+from mqspn.serving.errors import (
+    PlanRefusedError,
+    RepositoryMissingError,
+    ServerError,
+    ServerStartError,
+)
 from mqspn.serving.find_server import Installation, check_platform, find_server
 from mqspn.serving.ports import check_port, format_address, is_listening
 from mqspn.serving.python_library import find_python_library
@@ -77,6 +82,8 @@ class TritonServer:
             raise ServerError("this server was started already; make a new one")
         _check_repository(self.settings.repository)
         installation = _find_installation(self.settings)
+        if self.settings.profile == "gpu":
+            _check_plans(self.settings.repository)
         python_library = find_python_library()
         for option, port in self.settings.ports.items():
             check_port(self.settings.host, port, option)
@@ -228,6 +235,17 @@ def _check_repository(repository: Path) -> None:
             f"{repository} holds no model (a folder with a config.pbtxt); name a model repository "
             "with --repository, or make one with `mqspn build`"
         )
+
+
+def _check_plans(repository: Path) -> None:
+    from mqspn.engines.compute import find_runtime
+    from mqspn.engines.errors import EngineError
+    from mqspn.engines.manifest import check_plans
+
+    try:
+        check_plans(repository, find_runtime())
+    except EngineError as error:
+        raise PlanRefusedError(str(error)) from error
 
 
 def _find_installation(settings: ServerSettings) -> Installation:

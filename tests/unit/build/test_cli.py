@@ -31,6 +31,8 @@ def test_every_command_is_there() -> None:
         "evaluate",
         "tune",
         "propose",
+        "ablate",
+        "compile",
         "export",
         "build",
         "serve",

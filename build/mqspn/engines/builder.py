@@ -1,0 +1,223 @@
+"""One builder over two Python modules: TensorRT for servers, TensorRT-RTX for RTX cards.
+
+Both have the same classes. What differs is handled here: TensorRT needs a GPU and makes a plan for
+that GPU; TensorRT-RTX compiles without one, for every GPU that it knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from mqspn_backend.tensors import MODELS, tensor
+
+from mqspn.engines.errors import BuilderMissingError, GraphError, ProfileError
+from mqspn.engines.profiles import ShapeRange
+
+__all__ = ["FLAVOURS", "EngineBuilder", "Flavour"]
+
+Flavour = Literal["tensorrt", "tensorrt-rtx"]
+#: The module of each flavour.
+FLAVOURS: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+#: The oldest version whose strongly typed networks are what is used here.
+_OLDEST = {"tensorrt": (10, 12), "tensorrt-rtx": (1, 2)}
+
+#: Called with the builder's phase, its steps done and their number.
+Progress = Callable[[str, int, int], None]
+
+
+class EngineBuilder:
+    """The builder of one flavour.
+
+    ``flags`` names the builder flags that every engine is made with: TF32 is off, so that what is
+    FP32 in the graph is FP32 on the GPU. ``version`` is the module's, as in "10.12.0.36".
+
+    Raises BuilderMissingError where the module is missing, does not load or is too old.
+    """
+
+    def __init__(self, flavour: Flavour) -> None:
+        self.flavour = flavour
+        try:
+            self._trt: Any = import_module(FLAVOURS[flavour])
+        except (ImportError, OSError) as error:
+            raise BuilderMissingError(
+                f"--engine {flavour} needs its Python package ({error}); "
+                f"pip install 'mqspn-triton[{flavour}]'"
+                + (", or run in NVIDIA's Triton container" if flavour == "tensorrt" else "")
+            ) from error
+        self.version: str = self._trt.__version__
+        oldest = _OLDEST[flavour]
+        if tuple(int(part) for part in self.version.split(".")[:2]) < oldest:
+            raise BuilderMissingError(
+                f"{flavour} {self.version} is here, {oldest[0]}.{oldest[1]} or later is needed; "
+                f"pip install --upgrade 'mqspn-triton[{flavour}]'"
+            )
+        self._logger = _logger(self._trt)
+        try:
+            self._builder = self._trt.Builder(self._logger)
+        except TypeError as error:  # what a failed constructor becomes in the bindings
+            raise BuilderMissingError(
+                f"{flavour} {self.version} does not start: {self._why()}; compile on a machine "
+                "with an NVIDIA GPU and its driver"
+            ) from error
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        config = self._config()
+        members = self._trt.BuilderFlag.__members__
+        return tuple(sorted(name for name, flag in members.items() if config.get_flag(flag)))
+
+    def build(
+        self,
+        model: str,
+        graph: Path,
+        profile: Mapping[str, ShapeRange],
+        *,
+        timing_cache: Path | None = None,
+        progress: Progress | None = None,
+    ) -> bytes:
+        """The plan of the ONNX ``graph`` of engine ``model`` for the shapes of ``profile``.
+
+        ``timing_cache``: a file that keeps what the builder timed, read and written; absent at
+        first. Raises GraphError for a graph that cannot be built or whose inputs and outputs are
+        not the model's, ProfileError for an open axis that ``profile`` gives no range.
+        """
+        self._logger.lines.clear()
+        network = self._builder.create_network(self._network_flags())
+        parser = self._trt.OnnxParser(network, self._logger)
+        if not parser.parse_from_file(str(graph)):
+            raise GraphError(
+                f"{self.flavour} {self.version} does not read {graph}: {_parse_errors(parser)}; "
+                "export the checkpoint again with `mqspn build`, or change the network"
+            )
+        self._check_tensors(model, graph, network)
+        config = self._config()
+        config.add_optimization_profile(self._profile(model, network, profile))
+        if timing_cache is not None:
+            data = timing_cache.read_bytes() if timing_cache.is_file() else b""
+            cache = config.create_timing_cache(data)
+            if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
+                raise GraphError(
+                    f"the timing cache {timing_cache} is not one of {self.flavour} "
+                    f"{self.version} on this GPU; delete it or name another file"
+                )
+        if progress is not None:
+            config.progress_monitor = _monitor(self._trt, progress)
+        plan = self._builder.build_serialized_network(network, config)
+        if plan is None:
+            raise GraphError(f"{self.flavour} {self.version} does not build {graph}: {self._why()}")
+        if timing_cache is not None:
+            timing_cache.parent.mkdir(parents=True, exist_ok=True)
+            timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
+        return bytes(plan)
+
+    def _network_flags(self) -> int:
+        # From TensorRT 11 on every network is strongly typed and the flag may go.
+        flag = getattr(self._trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+        return 0 if flag is None else 1 << int(flag)
+
+    def _config(self) -> Any:
+        config = self._builder.create_builder_config()
+        config.clear_flag(self._trt.BuilderFlag.TF32)
+        return config
+
+    def _check_tensors(self, model: str, graph: Path, network: Any) -> None:
+        """Names and types are those that the model configuration tells Triton."""
+        types = {
+            "INT32": self._trt.DataType.INT32,
+            "FP32": self._trt.DataType.FLOAT,
+            "UINT8": self._trt.DataType.UINT8,
+        }
+        inputs = [network.get_input(i) for i in range(network.num_inputs)]
+        outputs = [network.get_output(i) for i in range(network.num_outputs)]
+        wrong = []
+        for kind, found, names in (
+            ("input", inputs, MODELS[model].inputs),
+            ("output", outputs, MODELS[model].outputs),
+        ):
+            by_name = {item.name: item for item in found}
+            wrong += [f"{kind} {name} is missing" for name in names if name not in by_name]
+            wrong += [f"{kind} {name} is unknown" for name in by_name if name not in names]
+            wrong += [
+                f"{name} is {by_name[name].dtype.name}, expected {tensor(name).dtype}"
+                for name in names
+                if name in by_name and by_name[name].dtype != types[tensor(name).dtype]
+            ]
+        if wrong:
+            raise GraphError(
+                f"{graph} is not the graph of {model}: {'; '.join(wrong)}; make the model "
+                "repository again with `mqspn build`"
+            )
+
+    def _profile(self, model: str, network: Any, profile: Mapping[str, ShapeRange]) -> Any:
+        made = self._builder.create_optimization_profile()
+        for i in range(network.num_inputs):
+            item = network.get_input(i)
+            dims = tuple(item.shape)
+            if item.name not in profile:
+                raise ProfileError(
+                    f"{model}: input {item.name} {dims} has no optimisation profile; give the "
+                    "smallest, best and largest shape that serving sends"
+                )
+            shapes = profile[item.name]
+            for shape in (shapes.min, shapes.opt, shapes.max):
+                if len(shape) != len(dims) or any(
+                    d not in (-1, s) for d, s in zip(dims, shape, strict=True)
+                ):
+                    raise ProfileError(
+                        f"{model}: the profile's {shape} does not fit input {item.name}, which is "
+                        f"{dims} (-1: open); make the model repository again with `mqspn build`"
+                    )
+            made.set_shape(item.name, shapes.min, shapes.opt, shapes.max)
+        return made
+
+    def _why(self) -> str:
+        return "; ".join(self._logger.lines[-3:]) or "it gives no reason"
+
+
+def _parse_errors(parser: Any) -> str:
+    """The nodes that the parser stumbled over, each with its operator."""
+    parts = []
+    for i in range(parser.num_errors):
+        error = parser.get_error(i)
+        where = f"operator {error.node_operator()} (node {error.node_name() or error.node()})"
+        parts.append(f"{where}: {error.desc()}" if error.desc() != "false" else where)
+    return "; ".join(parts) or "the file is not an ONNX graph"
+
+
+def _logger(trt: Any) -> Any:
+    class Lines(trt.ILogger):  # type: ignore[misc]
+        """Keeps errors for the message of what fails; says nothing by itself."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.lines: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                self.lines.append(" ".join(message.split()))
+
+    return Lines()
+
+
+def _monitor(trt: Any, progress: Progress) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            self.steps[phase_name] = num_steps
+            progress(phase_name, 0, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            progress(phase_name, step + 1, self.steps.get(phase_name, step + 1))
+            return True
+
+        def phase_finish(self, phase_name: str) -> None:
+            steps = self.steps.pop(phase_name, 0)
+            progress(phase_name, steps, steps)
+
+    return cast(Any, Monitor())

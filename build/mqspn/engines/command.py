@@ -1,0 +1,117 @@
+"""`mqspn compile`: engines of a model repository's graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from mqspn.data.posts import Post
+    from mqspn.engines.builder import Flavour
+    from mqspn.engines.compile import CompiledEngine
+    from mqspn.engines.precision import Precision
+
+__all__ = ["compile_engines"]
+
+
+def compile_engines(
+    repository: Annotated[Path, typer.Option(help="Model repository.")] = Path("model_repository"),
+    engine: Annotated[
+        str, typer.Option(help="tensorrt (for Triton, on its GPU) or tensorrt-rtx (anywhere).")
+    ] = "tensorrt",
+    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp16",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for <model>.plan. Default: where Triton looks, <model>/1/model.plan.",
+            show_default=False,
+        ),
+    ] = None,
+    timing_cache: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Keeps timings, so that the next compile is faster."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Build matching plans again.")] = False,
+    check_entities: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="Annotated posts: refuse a precision that costs them more than 0.2 points of F1.",
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="With --check-entities: train, dev or test.")] = "test",
+    settings: Annotated[
+        str, typer.Option(help="With --check-entities: settings that name the types.")
+    ] = "base",
+) -> None:
+    """Compile a model repository's graphs to engines, each with its manifest; keep what matches."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from mqspn.engines.builder import FLAVOURS
+    from mqspn.engines.compile import CompiledEngine, CompileSettings, compile_repository
+    from mqspn.engines.precision import PRECISIONS
+
+    for option, value, known in (
+        ("--engine", engine, tuple(FLAVOURS)),
+        ("--precision", precision, PRECISIONS),
+    ):
+        if value not in known:
+            raise typer.BadParameter(f"{value!r} is not {' or '.join(known)}", param_hint=option)
+    compiling = CompileSettings(
+        repository=repository,
+        flavour=cast("Flavour", engine),
+        precision=cast("Precision", precision),
+        output=output,
+        timing_cache=timing_cache,
+        force=force,
+        check_entities=[] if check_entities is None else _posts(check_entities, split, settings),
+    )
+    console = Console(stderr=True)
+    engines = []
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("reading and converting graphs", total=None)
+
+        def show(phase: str, done: int, steps: int) -> None:
+            bar.update(task, description=phase, completed=done, total=steps or None)
+
+        for result in compile_repository(compiling, progress=show):
+            if isinstance(result, CompiledEngine):
+                engines.append(result)
+                console.print(_line(result), highlight=False)
+            else:
+                console.print(str(result), highlight=False)
+    _print_table(engines, precision)
+
+
+def _posts(data: Path, split: str, settings: str) -> list[Post]:
+    from mqspn.data.reader import read_split
+    from mqspn.settings import load_settings
+
+    return read_split(data, split, labels={t.label: t.name for t in load_settings(settings).types})
+
+
+def _line(engine: CompiledEngine) -> str:
+    if engine.seconds is None:
+        return f"{engine.model}: {engine.plan} matches, kept"
+    return f"{engine.model}: {engine.plan} built in {engine.seconds:.1f} s"
+
+
+def _print_table(engines: list[CompiledEngine], precision: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("engine", "precision", "seconds", "MB", "graph - FP32", "engine - FP32")
+    for engine in engines:
+        table.add_row(
+            engine.model,
+            precision,
+            "kept" if engine.seconds is None else f"{engine.seconds:.1f}",
+            f"{engine.size / 1e6:.1f}",
+            "" if engine.graph is None else f"{engine.graph.largest:.1e}",
+            "" if engine.engine is None else f"{engine.engine.largest:.1e}",
+        )
+    Console().print(table)

@@ -1,0 +1,229 @@
+"""A model repository's graphs to engines: converted, compared with FP32, built, written down."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+from mqspn_backend.engine import OnnxEngine
+
+from mqspn.data.posts import Post
+from mqspn.engines.builder import EngineBuilder, Flavour, Progress
+from mqspn.engines.compute import find_gpus
+from mqspn.engines.entity_gate import EntityLoss, check_entities
+from mqspn.engines.errors import GraphError
+from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
+from mqspn.engines.kept_layers import KEPT
+from mqspn.engines.manifest import (
+    NO_GPU,
+    PLAN,
+    Manifest,
+    digest,
+    manifest_path,
+    read_manifest,
+)
+from mqspn.engines.plan_runner import PlanRunner
+from mqspn.engines.precision import Precision, convert_graph, converter_version
+from mqspn.engines.profiles import serving_profile
+from mqspn.engines.samples import drawn_posts, sample_batches
+from mqspn.engines.sensitivity import low_precision_runner
+from mqspn.engines.tensor_gate import Difference, check_tensors
+from mqspn.repository import ENGINES
+
+__all__ = ["CompileSettings", "CompiledEngine", "compile_repository"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileSettings:
+    """How a repository's engines are compiled.
+
+    ``output``: a folder for `<model>.plan`; None puts each at its model's `1/model.plan`, where
+    Triton looks. ``timing_cache``: a file that makes a second compile faster. ``force``: build a
+    plan again though a matching one is there. ``check_entities``: annotated posts on which the
+    lower precision may not cost F1; none: the tensors alone are compared. Raises ValueError for a
+    timing cache or posts that go with nothing.
+    """
+
+    repository: Path
+    flavour: Flavour
+    precision: Precision
+    output: Path | None = None
+    timing_cache: Path | None = None
+    force: bool = False
+    check_entities: Sequence[Post] = ()
+
+    def __post_init__(self) -> None:
+        if self.timing_cache is not None and self.flavour == "tensorrt-rtx":
+            raise ValueError("TensorRT-RTX times nothing while it compiles: name no timing cache")
+        if self.check_entities and self.precision == "fp32":
+            raise ValueError("FP32 is what the others are compared with: no entities to check")
+
+    def plan(self, model: str) -> Path:
+        """Where the plan of ``model`` goes."""
+        if self.output is not None:
+            return self.output / f"{model}.plan"
+        return self.repository / model / "1" / PLAN
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompiledEngine:
+    """One engine's plan: made in ``seconds``, or kept because it matched (None).
+
+    ``graph`` is the lower-precision graph's difference from FP32 under ONNX Runtime, ``engine``
+    the plan's on the GPU; None where there was nothing to compare.
+    """
+
+    model: str
+    plan: Path
+    size: int
+    seconds: float | None
+    graph: Difference | None = None
+    engine: Difference | None = None
+
+
+def compile_repository(
+    settings: CompileSettings, *, progress: Progress | None = None
+) -> Iterator[CompiledEngine | EntityLoss]:
+    """Compile what has no matching plan, yielding each engine as it is done.
+
+    With ``check_entities``, what it says of the whole pipeline comes first, before anything is
+    built. Raises an EngineError (see `mqspn.engines.errors`); the plans yielded so far stay.
+    """
+    graphs = graph_paths(settings.repository)
+    missing = [str(path) for path in graphs.values() if not path.is_file()]
+    if missing:
+        raise GraphError(
+            f"{settings.repository} lacks {', '.join(missing)}; make the model repository with "
+            "`mqspn build`"
+        )
+    builder = EngineBuilder(settings.flavour)
+    manifests = {model: _manifest(settings, builder, model, graphs[model]) for model in ENGINES}
+    waiting = [
+        model
+        for model in ENGINES
+        if settings.force or not _matches(settings.plan(model), manifests[model])
+    ]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mqspn-compile-")))
+        batches = None
+        lower = settings.precision != "fp32" and (waiting or settings.check_entities)
+        if lower or (waiting and settings.flavour == "tensorrt"):
+            posts = stack.enter_context(drawn_posts(8))
+            batches = sample_batches(GraphPipeline(settings.repository), posts)
+        sources, differences = dict(graphs), dict[str, Difference]()
+        if batches is not None and lower:
+            # The entities are those of all graphs together: then none may be left out.
+            for model in ENGINES if settings.check_entities else waiting:
+                sources[model] = folder / f"{model}.onnx"
+                convert_graph(
+                    model,
+                    graphs[model],
+                    sources[model],
+                    precision=settings.precision,
+                    samples=batches[model][0],
+                )
+                differences[model] = check_tensors(
+                    model,
+                    OnnxEngine(graphs[model], threads=2),
+                    low_precision_runner(sources[model], settings.precision),
+                    batches[model],
+                    precision=settings.precision,
+                )
+            if settings.check_entities:
+                yield _check_entities(settings, sources)
+        for model in ENGINES:
+            plan = settings.plan(model)
+            if model not in waiting:
+                yield CompiledEngine(model=model, plan=plan, size=plan.stat().st_size, seconds=None)
+                continue
+            start = time.perf_counter()
+            built = builder.build(
+                model,
+                sources[model],
+                manifests[model].profile,
+                timing_cache=settings.timing_cache,
+                progress=progress,
+            )
+            seconds = time.perf_counter() - start
+            on_gpu = None
+            if batches is not None and settings.flavour == "tensorrt":
+                with PlanRunner(built) as runner:
+                    on_gpu = check_tensors(
+                        model,
+                        OnnxEngine(graphs[model], threads=2),
+                        runner,
+                        batches[model],
+                        precision=settings.precision,
+                    )
+            _write(plan, built, manifests[model])
+            yield CompiledEngine(
+                model=model,
+                plan=plan,
+                size=len(built),
+                seconds=seconds,
+                graph=differences.get(model),
+                engine=on_gpu,
+            )
+
+
+def _manifest(
+    settings: CompileSettings, builder: EngineBuilder, model: str, graph: Path
+) -> Manifest:
+    """What a plan made now would be."""
+    # TensorRT-RTX compiles for every GPU it knows, whatever is in this machine.
+    gpus = find_gpus() if settings.flavour == "tensorrt" else ()
+    lower = settings.precision != "fp32"
+    return Manifest(
+        model=model,
+        onnx_sha256=digest(graph),
+        engine=settings.flavour,
+        engine_version=builder.version,
+        compute_capability=gpus[0].compute_capability if gpus else NO_GPU,
+        gpu=gpus[0].name if gpus else NO_GPU,
+        precision=settings.precision,
+        converter=converter_version() if lower else None,
+        kept_in_fp32=tuple(k.name for k in KEPT if k.graph == model) if lower else (),
+        profile=serving_profile(settings.repository, model),
+        builder_flags=builder.flags,
+        mqspn_version=version("mqspn-triton"),
+    )
+
+
+def _matches(plan: Path, wanted: Manifest) -> bool:
+    found = read_manifest(plan)
+    return found is not None and found.builds_the_same(wanted)
+
+
+def _check_entities(settings: CompileSettings, graphs: Mapping[str, Path]) -> EntityLoss:
+    runnable = dict(graphs)
+    if settings.precision == "bf16":
+        from mqspn.engines.bf16_emulation import emulate_bf16
+
+        for model, graph in graphs.items():
+            runnable[model] = graph.with_name(f"{model}.emulated.onnx")
+            emulate_bf16(graph, runnable[model])
+    return check_entities(
+        settings.check_entities,
+        GraphPipeline(settings.repository),
+        GraphPipeline(settings.repository, runnable),
+    )
+
+
+def _write(plan: Path, built: bytes, manifest: Manifest) -> None:
+    """Both files appear whole; cut off between them, the plan counts as unknown and is rebuilt."""
+    plan.parent.mkdir(parents=True, exist_ok=True)
+    new = plan.with_name(f".{plan.name}.partial")
+    try:
+        new.write_bytes(built)
+        text = replace(manifest, plan_sha256=digest(new)).to_json()
+        os.replace(new, plan)
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, manifest_path(plan))
+    finally:
+        new.unlink(missing_ok=True)

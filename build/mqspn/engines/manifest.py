@@ -1,0 +1,197 @@
+"""The manifest beside every plan: what it was made of, by what and for which GPU, and its check.
+
+A plan runs on the TensorRT version and the GPU that it was made for, and answers for one graph.
+None of that can be read from the plan; it is written down beside it when it is made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mqspn.engines.compute import Runtime
+from mqspn.engines.errors import PlanError
+from mqspn.engines.profiles import ShapeRange, serving_profile
+
+__all__ = [
+    "PLAN",
+    "Manifest",
+    "check_manifest",
+    "check_plans",
+    "digest",
+    "engine_models",
+    "keep_plans",
+    "manifest_path",
+    "read_manifest",
+]
+
+#: The name that Triton's TensorRT backend looks for, beside `model.onnx`.
+PLAN = "model.plan"
+NO_GPU = "none: compiled without a GPU"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What one plan is.
+
+    ``onnx_sha256`` is of the repository's FP32 graph, ``plan_sha256`` of the plan itself.
+    ``engine`` and ``engine_version``: "tensorrt" or "tensorrt-rtx" and what built it.
+    ``compute_capability`` and ``gpu``: the GPU it was built on. ``converter`` made the graph of a
+    lower precision, with the layers named in ``kept_in_fp32``. ``profile``: each input's range of
+    shapes. ``mqspn_version`` wrote this file.
+    """
+
+    model: str
+    onnx_sha256: str
+    engine: str
+    engine_version: str
+    compute_capability: str
+    gpu: str
+    precision: str
+    converter: str | None
+    kept_in_fp32: tuple[str, ...]
+    profile: dict[str, ShapeRange]
+    builder_flags: tuple[str, ...]
+    mqspn_version: str
+    plan_sha256: str = ""
+
+    def to_json(self) -> str:
+        text = json.dumps({"format": _FORMAT, **asdict(self)}, indent=2)
+        # A shape on one line reads better than one number a line.
+        return re.sub(r"\[[\s\d,]*\]", lambda m: " ".join(m[0].split()), text) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Read what `to_json` wrote; raises ValueError for anything else."""
+        try:
+            values = json.loads(text)
+            if values.pop("format") != _FORMAT:
+                raise ValueError("it is of another version of mqspn")
+            profile = {
+                name: ShapeRange(**{key: tuple(shape) for key, shape in shapes.items()})
+                for name, shapes in values.pop("profile").items()
+            }
+            values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+            return cls(profile=profile, **values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"it is not a plan's manifest ({error})") from error
+
+    def builds_the_same(self, other: Manifest) -> bool:
+        """Whether the plan that ``other`` describes may stand for the one described here."""
+        return self._key() == other._key()
+
+    def _key(self) -> dict[str, Any]:
+        return {**asdict(self), "plan_sha256": "", "mqspn_version": ""}
+
+
+def manifest_path(plan: Path) -> Path:
+    """The manifest of ``plan`` lies beside it."""
+    return plan.with_name(f"{plan.name}.json")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()
+
+
+def read_manifest(plan: Path) -> Manifest | None:
+    """The manifest of ``plan``; None where plan or manifest is absent or they do not belong
+    together, so that nothing is known of the plan."""
+    try:
+        manifest = Manifest.from_json(manifest_path(plan).read_text(encoding="utf-8"))
+        return manifest if digest(plan) == manifest.plan_sha256 else None
+    except (OSError, ValueError):
+        return None
+
+
+def engine_models(repository: Path) -> list[str]:
+    """The models of ``repository`` whose GPU profile serves a plan."""
+    return [
+        path.parent.name
+        for path in sorted(repository.glob("*/config.pbtxt"))
+        if 'backend: "tensorrt"' in path.read_text(encoding="utf-8")
+    ]
+
+
+def check_plans(repository: Path, runtime: Runtime) -> None:
+    """`check_manifest` of every engine model of ``repository``; raises PlanError for the first."""
+    for model in engine_models(repository):
+        check_manifest(repository, model, runtime)
+
+
+def check_manifest(repository: Path, model: str, runtime: Runtime) -> Manifest:
+    """The manifest of the plan of ``model`` if ``runtime`` may serve it from ``repository``.
+
+    Raises PlanError with one sentence: what was found, what is needed, the command that mends it.
+    """
+    plan = repository / model / "1" / PLAN
+    graph = plan.with_name("model.onnx")
+    needed = f"TensorRT {runtime.tensorrt}" if runtime.tensorrt else "the server's TensorRT"
+    if runtime.gpus:
+        needed += f" on {_gpu(runtime.gpus[0].name, runtime.gpus[0].compute_capability)}"
+    mend = f"run `mqspn compile --repository {repository}` on the machine that serves"
+
+    def refuse(found: str, wanted: str, mending: str = mend) -> PlanError:
+        return PlanError(f"{plan}: found {found}, needed {wanted}; {mending}")
+
+    if not plan.is_file():
+        raise refuse("no plan", f"one for {needed}")
+    if not manifest_path(plan).is_file():
+        raise refuse("a plan without its manifest", f"{manifest_path(plan).name} beside it")
+    manifest = read_manifest(plan)
+    if manifest is None:
+        raise refuse("a plan that is not the one its manifest describes", f"one for {needed}")
+    if manifest.engine != "tensorrt":
+        raise refuse(f"a plan of {manifest.engine} {manifest.engine_version}", f"one of {needed}")
+    if graph.is_file() and digest(graph) != manifest.onnx_sha256:
+        raise refuse("a plan of another graph", f"one of the {graph.name} beside it")
+    if manifest.profile != serving_profile(repository, model):
+        raise refuse(
+            "a plan for other batch sizes or token lengths",
+            "those of the model configuration and serving.json",
+        )
+    if not runtime.gpus:
+        raise refuse(
+            f"a plan for {_gpu(manifest.gpu, manifest.compute_capability)} and no GPU here",
+            "such a GPU",
+            "start where CUDA shows one (nvidia-smi lists them), or use --profile cpu",
+        )
+    version = runtime.tensorrt
+    if version is not None and _release(manifest.engine_version) != _release(version):
+        raise refuse(f"a plan of TensorRT {manifest.engine_version}", f"one of {needed}")
+    for gpu in runtime.gpus:
+        if (gpu.name, gpu.compute_capability) != (manifest.gpu, manifest.compute_capability):
+            raise refuse(
+                f"a plan for {_gpu(manifest.gpu, manifest.compute_capability)}",
+                f"one for {_gpu(gpu.name, gpu.compute_capability)}",
+            )
+    return manifest
+
+
+def keep_plans(old: Path, new: Path) -> None:
+    """Copy from one model repository to another the plans whose graph is the same."""
+    for model in engine_models(new):
+        plan, graph = old / model / "1" / PLAN, new / model / "1" / "model.onnx"
+        manifest = read_manifest(plan)
+        if manifest is not None and manifest.onnx_sha256 == digest(graph):
+            for path in (plan, manifest_path(plan)):
+                shutil.copyfile(path, new / path.relative_to(old))
+
+
+def _gpu(name: str, compute_capability: str) -> str:
+    return f"{name} (compute capability {compute_capability})"
+
+
+def _release(version: str) -> list[str]:
+    """Major, minor and patch: the build number does not decide whether a plan loads."""
+    return version.split(".")[:3]

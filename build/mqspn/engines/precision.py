@@ -1,0 +1,103 @@
+"""A graph in a lower precision: NVIDIA ModelOpt's AutoCast, with our list of what stays in FP32.
+
+TensorRT's networks are strongly typed: the precision of an engine is that of its graph. Inputs and
+outputs keep their types, so that engines of any precision fit one model configuration.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import onnx
+from numpy.typing import NDArray
+
+from mqspn.engines.errors import BuilderMissingError, PrecisionError
+from mqspn.engines.kept_layers import KEPT, KeptLayers, find_nodes
+
+__all__ = ["PRECISIONS", "Precision", "convert_graph", "converter_version"]
+
+Precision = Literal["fp32", "fp16", "bf16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
+#: Nodes whose inputs or outputs are larger than this on the samples stay in FP32: one unit in the
+#: last place of FP16 is 0.5 there.
+_DATA_MAX = 512.0
+
+
+def converter_version() -> str:
+    """What converts, with its version: part of what a plan was made by."""
+    return f"nvidia-modelopt {version('nvidia-modelopt')}"
+
+
+def convert_graph(
+    model: str,
+    source: Path,
+    target: Path,
+    *,
+    precision: Precision,
+    samples: Mapping[str, NDArray[Any]],
+    kept: Sequence[KeptLayers] = KEPT,
+) -> int:
+    """Write the FP32 graph ``source`` of engine ``model`` to ``target`` in ``precision``.
+
+    The graph is simplified first (constants folded), which changes its values by rounding only.
+    ``samples``: one batch of the graph's inputs, by name; what leaves the type's range on them
+    stays in FP32, as do the layers of ``kept``. Returns how many nodes those layers have.
+
+    Raises PrecisionError where the graph cannot be converted, BuilderMissingError without ModelOpt.
+    """
+    if precision == "fp32":
+        raise ValueError("the exported graph is the FP32 one")
+    try:
+        import onnxslim
+        from modelopt.onnx.autocast import convert_to_mixed_precision
+    except ImportError as error:
+        raise BuilderMissingError(
+            f"--precision {precision} needs ModelOpt ({error}); "
+            "pip install 'mqspn-triton[tensorrt]', or compile with --precision fp32"
+        ) from error
+    simple = target.with_suffix(".simple.onnx")
+    try:
+        with _quiet():
+            graph = cast(onnx.ModelProto, onnxslim.slim(str(source)))
+            onnx.save(graph, str(simple))
+            names = {n for k in kept if k.graph == model for n in find_nodes(graph.graph, k)}
+            converted = convert_to_mixed_precision(
+                str(simple),
+                low_precision_type=precision,
+                nodes_to_exclude=[f"{re.escape(name)}$" for name in sorted(names)],
+                data_max=_DATA_MAX,
+                keep_io_types=True,
+                calibration_data=dict(samples),
+                providers=["cpu"],
+            )
+            onnx.save(converted, str(target))
+    except Exception as error:  # ModelOpt's and onnxslim's own have no common, public root
+        raise PrecisionError(
+            f"{source} does not go to {precision}: {error}; compile with --precision fp32"
+        ) from error
+    finally:
+        simple.unlink(missing_ok=True)
+    return len(names)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of the converters: they name every node that stays as it is."""
+    import warnings
+
+    from polygraphy.logger import G_LOGGER
+
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), G_LOGGER.verbosity(G_LOGGER.CRITICAL):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,57 @@
+"""Posts to convert and to compare on, where the caller has none of their own: drawn ones."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mqspn_backend.tensors import MODELS
+from numpy.typing import NDArray
+
+from mqspn.data.posts import Post
+from mqspn.data.reader import read_split
+from mqspn.drawing import draw_posts
+from mqspn.engines.graph_pipeline import GraphPipeline
+from mqspn.repository import ENGINES
+
+__all__ = ["drawn_posts", "sample_batches"]
+
+_reader_log = logging.getLogger("mqspn.data.reader")
+_LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
+#: Posts in each sample batch: none is the batch that engines are tuned for.
+_BATCHES = (5, 3)
+
+
+@contextmanager
+def drawn_posts(count: int) -> Iterator[list[Post]]:
+    """``count`` test posts, whose images last as long as the ``with`` block."""
+    with tempfile.TemporaryDirectory(prefix="mqspn-posts-") as folder:
+        draw_posts(split="test", count=count, seed=0, output=Path(folder), progress=False)
+        _reader_log.disabled = True  # it would tell of the posts that are drawn without an image
+        try:
+            posts = read_split(Path(folder), "test", labels=_LABELS)
+        finally:
+            _reader_log.disabled = False
+        yield posts
+
+
+def sample_batches(
+    pipeline: GraphPipeline, posts: Sequence[Post]
+) -> dict[str, list[Mapping[str, NDArray[Any]]]]:
+    """Inputs of each engine model, by tensor name, in a few batches of the first ``posts``.
+
+    What one graph makes of a post is the next one's input, so that every graph sees what it will
+    see in serving.
+    """
+    batches: dict[str, list[Mapping[str, NDArray[Any]]]] = {model: [] for model in ENGINES}
+    first = 0
+    for size in _BATCHES:
+        tensors = pipeline.tensors(posts[first : first + size])
+        first += size
+        for model in ENGINES:
+            batches[model].append({name: tensors[name] for name in MODELS[model].inputs})
+    return batches

@@ -1,0 +1,93 @@
+"""Which layers need FP32: each candidate is kept in it, and the graph measured again."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mqspn_backend.engine import OnnxEngine
+from numpy.typing import NDArray
+
+from mqspn.engines.bf16_emulation import emulate_bf16
+from mqspn.engines.kept_layers import CANDIDATES, KeptLayers
+from mqspn.engines.precision import Precision, convert_graph
+from mqspn.engines.tensor_gate import Difference, compare_tensors
+
+__all__ = ["Sensitivity", "low_precision_runner", "measure_sensitivity"]
+
+#: A candidate is worth FP32 where it takes a largest difference of more than `_NOTICEABLE` to less
+#: than `_SHARE` of it.
+_NOTICEABLE = 0.01
+_SHARE = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """One measured candidate: ``before`` without it, ``after`` with its ``nodes`` in FP32."""
+
+    candidate: KeptLayers
+    nodes: int
+    before: Difference
+    after: Difference
+
+    @property
+    def worth_keeping(self) -> bool:
+        before, after = self.before.largest, self.after.largest
+        return before > _NOTICEABLE and after < _SHARE * before
+
+    def __str__(self) -> str:
+        verdict = "keep" if self.worth_keeping else "not needed"
+        return (
+            f"{self.candidate.graph}, {self.candidate.name} ({self.nodes} nodes): "
+            f"{self.before.largest:.1e} -> {self.after.largest:.1e}: {verdict}"
+        )
+
+
+def measure_sensitivity(
+    model: str,
+    graph: Path,
+    batches: Sequence[Mapping[str, NDArray[Any]]],
+    *,
+    precision: Precision,
+    candidates: Sequence[KeptLayers] = CANDIDATES,
+) -> list[Sensitivity]:
+    """Convert ``graph`` of engine ``model`` with each candidate in FP32, one at a time.
+
+    ``batches``: inputs by name, drawn or the caller's (`mqspn.engines.samples`); the first decides
+    what leaves the type's range. Runs under ONNX Runtime, without a GPU.
+    """
+    reference = OnnxEngine(graph, threads=2)
+    results = []
+    with tempfile.TemporaryDirectory(prefix="mqspn-sensitivity-") as folder:
+        low = Path(folder) / "low.onnx"
+
+        def difference(kept: Sequence[KeptLayers]) -> tuple[int, Difference]:
+            nodes = convert_graph(
+                model, graph, low, precision=precision, samples=batches[0], kept=kept
+            )
+            runner = low_precision_runner(low, precision)
+            return nodes, compare_tensors(model, reference, runner, batches)
+
+        _, before = difference(())
+        for candidate in candidates:
+            if candidate.graph == model:
+                nodes, after = difference((candidate,))
+                results.append(
+                    Sensitivity(candidate=candidate, nodes=nodes, before=before, after=after)
+                )
+    return results
+
+
+def low_precision_runner(graph: Path, precision: Precision) -> OnnxEngine:
+    """ONNX Runtime on a converted ``graph``; a BF16 one through `emulate_bf16`."""
+    if precision != "bf16":
+        return OnnxEngine(graph, threads=2)
+    emulated = graph.with_suffix(".emulated.onnx")
+    emulate_bf16(graph, emulated)
+    try:
+        return OnnxEngine(emulated, threads=2)
+    finally:
+        emulated.unlink()

@@ -1,0 +1,60 @@
+"""The committed repository, a tiny one, and a builder that needs no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mqspn.data.posts import Post
+from mqspn.engines.builder import EngineBuilder
+from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
+from mqspn.engines.precision import convert_graph
+from mqspn.engines.samples import drawn_posts, sample_batches
+from mqspn.repository import ENGINES, build_repository
+from numpy.typing import NDArray
+
+Batches = dict[str, list[Mapping[str, NDArray[Any]]]]
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+@pytest.fixture(scope="session")
+def demo_repository() -> Path:
+    return ROOT / "model_repository"
+
+
+@pytest.fixture
+def tiny_repository(tiny_export: Any, tmp_path: Path) -> Path:
+    build_repository(**vars(tiny_export), output=tmp_path / "repository")
+    return tmp_path / "repository"
+
+
+@pytest.fixture(scope="session")
+def rtx() -> EngineBuilder:
+    return EngineBuilder("tensorrt-rtx")
+
+
+@pytest.fixture(scope="session")
+def posts() -> Iterator[list[Post]]:
+    with drawn_posts(100) as drawn:
+        yield drawn
+
+
+@pytest.fixture(scope="session")
+def batches(demo_repository: Path, posts: list[Post]) -> Batches:
+    return sample_batches(GraphPipeline(demo_repository), posts)
+
+
+@pytest.fixture(scope="session")
+def fp16_graphs(
+    demo_repository: Path, batches: Batches, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The committed graphs in FP16."""
+    folder = tmp_path_factory.mktemp("fp16")
+    graphs = graph_paths(demo_repository)
+    for model in ENGINES:
+        target = folder / f"{model}.onnx"
+        convert_graph(model, graphs[model], target, precision="fp16", samples=batches[model][0])
+    return {model: folder / f"{model}.onnx" for model in ENGINES}

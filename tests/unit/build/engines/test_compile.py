@@ -1,0 +1,144 @@
+"""A repository's engines: built once, written down, built again only where something changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+from mqspn.checkpoint import Checkpoint, save_checkpoint
+from mqspn.cli import app
+from mqspn.engines.builder import EngineBuilder
+from mqspn.engines.compile import CompiledEngine, CompileSettings, compile_repository
+from mqspn.engines.compute import Gpu, Runtime
+from mqspn.engines.errors import GateError, GraphError, PlanError
+from mqspn.engines.manifest import NO_GPU, check_plans, manifest_path, read_manifest
+from mqspn.engines.profiles import serving_profile
+from mqspn.repository import ENGINES
+from typer.testing import CliRunner
+
+
+@pytest.fixture
+def tiny(tiny_repository: Path) -> CompileSettings:
+    return CompileSettings(repository=tiny_repository, flavour="tensorrt-rtx", precision="fp32")
+
+
+def built(settings: CompileSettings) -> list[str]:
+    """Which engines a compile builds; the others are kept."""
+    engines = list(compile_repository(settings))
+    assert [e.model for e in engines if isinstance(e, CompiledEngine)] == list(ENGINES)
+    return [e.model for e in engines if isinstance(e, CompiledEngine) and e.seconds is not None]
+
+
+def test_a_matching_plan_is_never_rebuilt(tiny: CompileSettings) -> None:
+    assert built(tiny) == list(ENGINES)
+    before = {m: tiny.plan(m).stat().st_mtime_ns for m in ENGINES}
+    assert built(tiny) == []
+    assert before == {m: tiny.plan(m).stat().st_mtime_ns for m in ENGINES}
+
+    # Damaged, cut off before its manifest, of another graph, of other shapes: rebuilt.
+    tiny.plan("text_encoder").write_bytes(b"damaged")
+    manifest_path(tiny.plan("region_encoder")).unlink()
+    graph = tiny.repository / "query_decoder" / "1" / "model.onnx"
+    model = onnx.load(str(graph))
+    model.doc_string = "changed"
+    onnx.save(model, str(graph))
+    assert built(tiny) == ["text_encoder", "region_encoder", "query_decoder"]
+    config = tiny.repository / "region_proposer" / "config.pbtxt"
+    config.write_text(config.read_text().replace("max_batch_size: 4", "max_batch_size: 2"))
+    assert built(tiny) == ["region_proposer"]
+    assert built(replace(tiny, force=True)) == list(ENGINES)
+
+
+def test_the_manifest_says_what_was_built(tiny: CompileSettings, rtx: EngineBuilder) -> None:
+    list(compile_repository(tiny))
+    manifest = read_manifest(tiny.plan("text_encoder"))
+    assert manifest is not None
+    assert manifest.engine == "tensorrt-rtx"
+    assert manifest.engine_version == rtx.version
+    assert manifest.gpu == manifest.compute_capability == NO_GPU
+    assert manifest.precision == "fp32"
+    assert manifest.converter is None
+    assert manifest.builder_flags == rtx.flags
+    assert manifest.profile == serving_profile(tiny.repository, "text_encoder")
+    # Triton serves TensorRT's plans only.
+    runtime = Runtime(tensorrt="10.16.1", gpus=(Gpu(name="GPU", compute_capability="8.9"),))
+    with pytest.raises(PlanError, match="found a plan of tensorrt-rtx"):
+        check_plans(tiny.repository, runtime)
+
+
+def test_plans_may_go_elsewhere(tiny: CompileSettings, tmp_path: Path) -> None:
+    elsewhere = replace(tiny, output=tmp_path / "plans")
+    assert built(elsewhere) == list(ENGINES)
+    assert {p.name for p in (tmp_path / "plans").iterdir()} == {
+        name for m in ENGINES for name in (f"{m}.plan", f"{m}.plan.json")
+    }
+    assert not list(tiny.repository.rglob("*.plan"))
+
+
+def test_a_lower_precision_is_compared_before_anything_is_built(
+    demo_repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mqspn.engines import tensor_gate
+
+    monkeypatch.setitem(tensor_gate.TOLERANCE, "fp16", 1e-6)
+    settings = CompileSettings(
+        repository=demo_repository, flavour="tensorrt-rtx", precision="fp16", output=tmp_path
+    )
+    with pytest.raises(GateError, match="text_encoder: largest difference from FP32"):
+        list(compile_repository(settings))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_repository_without_graphs_is_named(tiny: CompileSettings) -> None:
+    (tiny.repository / "text_encoder" / "1" / "model.onnx").unlink()
+    with pytest.raises(GraphError, match=r"lacks .*text_encoder/1/model\.onnx; .*`mqspn build`"):
+        list(compile_repository(tiny))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"timing_cache": Path("cache")}, "name no timing cache"),
+        ({"check_entities": [None]}, "no entities to check"),
+    ],
+)
+def test_settings_that_contradict_each_other(
+    changes: dict[str, Any], message: str, tiny: CompileSettings
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(tiny, **changes)
+
+
+def test_the_command_prints_time_and_size(tiny_repository: Path, tmp_path: Path) -> None:
+    arguments = ["compile", "--repository", str(tiny_repository), "--engine", "tensorrt-rtx"]
+    arguments += ["--precision", "fp32", "--output", str(tmp_path / "plans")]
+    first = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert first.exit_code == 0
+    assert "seconds" in first.output
+    assert all(model in first.output for model in ENGINES)
+    assert "built in" in first.output
+    again = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert again.output.count("matches, kept") == len(ENGINES)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--engine", "onnx"), ("--precision", "int8")])
+def test_an_unknown_choice_is_refused(option: str, value: str) -> None:
+    result = CliRunner().invoke(app, ["compile", option, value])
+    assert result.exit_code == 2
+    assert f"'{value}' is not" in result.output
+
+
+def test_building_for_the_gpu_fails_while_plans_are_missing(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    save_checkpoint(checkpoint, tmp_path / "tiny")
+    arguments = ["build", "--checkpoint", str(tmp_path / "tiny"), "--profile", "gpu"]
+    result = CliRunner().invoke(app, [*arguments, "--output", str(tmp_path / "repository")])
+    assert isinstance(result.exception, PlanError)
+    assert "found no plan" in str(result.exception)
+    # The repository is there, for the command that the sentence names.
+    assert (tmp_path / "repository" / "text_encoder" / "1" / "model.onnx").is_file()
+    assert f"`mqspn compile --repository {tmp_path / 'repository'}`" in str(result.exception)

@@ -1,0 +1,161 @@
+"""Tensors of a lower precision stay near FP32's, and a graph that is off is caught."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from mqspn.engines.errors import GateError, PrecisionError
+from mqspn.engines.kept_layers import CANDIDATES
+from mqspn.engines.precision import convert_graph
+from mqspn.engines.sensitivity import low_precision_runner, measure_sensitivity
+from mqspn.engines.tensor_gate import check_tensors, compare_tensors
+from mqspn.repository import ENGINES
+from mqspn_backend.engine import OnnxEngine
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+
+class Answers:
+    """A runner that says the same whatever it is asked."""
+
+    def __init__(self, **arrays: Any) -> None:
+        self.arrays = {name: np.array(value, np.float32) for name, value in arrays.items()}
+
+    def run(
+        self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        return self.arrays
+
+
+def demo_engine(repository: Path, model: str) -> OnnxEngine:
+    return OnnxEngine(repository / model / "1" / "model.onnx", threads=1)
+
+
+@pytest.mark.parametrize("model", ENGINES)
+def test_fp16_is_near_fp32(
+    model: str, demo_repository: Path, fp16_graphs: dict[str, Path], batches: Any
+) -> None:
+    graph = onnx.load(str(fp16_graphs[model]))
+    halves = [w for w in graph.graph.initializer if w.data_type == onnx.TensorProto.FLOAT16]
+    assert len(halves) > 10
+    difference = check_tensors(
+        model,
+        demo_engine(demo_repository, model),
+        OnnxEngine(fp16_graphs[model], threads=1),
+        batches[model],
+        precision="fp16",
+    )
+    # It was computed in half precision: FP32's rounding alone is smaller.
+    assert difference.largest > 1e-4
+    assert difference.batches == 2
+
+
+def test_the_gate_catches_a_weight_that_is_off(
+    demo_repository: Path, fp16_graphs: dict[str, Path], batches: Any, tmp_path: Path
+) -> None:
+    model = onnx.load(str(fp16_graphs["text_encoder"]))
+    weight = max(model.graph.initializer, key=lambda w: int(np.prod(w.dims)))
+    array = numpy_helper.to_array(weight)
+    weight.CopyFrom(numpy_helper.from_array(array * array.dtype.type(1.5), weight.name))
+    onnx.save(model, str(tmp_path / "g.onnx"))
+    with pytest.raises(GateError, match=r"TEXT_STATES.*more than 0\.05, the tolerance of fp16"):
+        check_tensors(
+            "text_encoder",
+            demo_engine(demo_repository, "text_encoder"),
+            OnnxEngine(tmp_path / "g.onnx", threads=1),
+            batches["text_encoder"],
+            precision="fp16",
+        )
+
+
+def test_crops_must_stay_in_fp32(demo_repository: Path, batches: Any, tmp_path: Path) -> None:
+    """Without its entry in the list the graph does not pass, and the measurement says so."""
+    graph = demo_repository / "region_encoder" / "1" / "model.onnx"
+    convert_graph(
+        "region_encoder",
+        graph,
+        tmp_path / "g.onnx",
+        precision="fp16",
+        samples=batches["region_encoder"][0],
+        kept=(),
+    )
+    reference = demo_engine(demo_repository, "region_encoder")
+    with pytest.raises(GateError, match="REGION_STATES"):
+        check_tensors(
+            "region_encoder",
+            reference,
+            OnnxEngine(tmp_path / "g.onnx", threads=1),
+            batches["region_encoder"],
+            precision="fp16",
+        )
+
+
+def test_the_measurement_tells_what_to_keep(demo_repository: Path, batches: Any) -> None:
+    tried = [c for c in CANDIDATES if c.name in ("crops", "softmaxes")]
+    softmaxes, crops = measure_sensitivity(
+        "region_encoder",
+        demo_repository / "region_encoder" / "1" / "model.onnx",
+        batches["region_encoder"],
+        precision="fp16",
+        candidates=tried,
+    )
+    assert not softmaxes.worth_keeping
+    assert crops.worth_keeping
+    assert "region_encoder, crops (" in str(crops)
+
+
+def test_bf16_is_near_fp32(demo_repository: Path, batches: Any, tmp_path: Path) -> None:
+    graph = demo_repository / "text_encoder" / "1" / "model.onnx"
+    convert_graph(
+        "text_encoder",
+        graph,
+        tmp_path / "g.onnx",
+        precision="bf16",
+        samples=batches["text_encoder"][0],
+    )
+    difference = check_tensors(
+        "text_encoder",
+        demo_engine(demo_repository, "text_encoder"),
+        low_precision_runner(tmp_path / "g.onnx", "bf16"),
+        batches["text_encoder"],
+        precision="bf16",
+    )
+    # It was rounded to 8 bits on the way.
+    assert difference.largest > 1e-2
+
+
+def test_a_graph_that_cannot_be_converted_is_named(batches: Any, tmp_path: Path) -> None:
+    (tmp_path / "g.onnx").write_bytes(b"no graph")
+    with pytest.raises(PrecisionError, match=r"g\.onnx does not go to fp16"):
+        convert_graph(
+            "text_encoder", tmp_path / "g.onnx", tmp_path / "low.onnx", precision="fp16", samples={}
+        )
+
+
+@pytest.mark.parametrize("states", [np.full((1, 2, 4), np.nan), np.ones((1, 3, 4))])
+def test_another_shape_or_no_number_is_infinitely_far(states: Any) -> None:
+    difference = compare_tensors(
+        "text_encoder", Answers(TEXT_STATES=np.ones((1, 2, 4))), Answers(TEXT_STATES=states), [{}]
+    )
+    assert difference.largest == float("inf")
+
+
+def test_boxes_in_another_order_are_the_same_boxes() -> None:
+    boxes = np.array([[[0.1, 0.1, 0.2, 0.2], [0.5, 0.5, 0.9, 0.9], [0.3, 0.3, 0.4, 0.4]]])
+    reference = Answers(REGION_BOXES=boxes, REGION_SCORES=[[0.9, 0.9, 0.1]])
+    swapped = Answers(REGION_BOXES=boxes[:, [1, 0, 2]], REGION_SCORES=[[0.9, 0.9, 0.1]])
+    assert compare_tensors("region_proposer", reference, swapped, [{}]).largest == 0.0
+    moved = Answers(
+        REGION_BOXES=boxes + np.array([[[0.2], [0], [0]]]), REGION_SCORES=[[0.9, 0.9, 0.1]]
+    )
+    assert compare_tensors("region_proposer", reference, moved, [{}]).largest == pytest.approx(0.2)
+    # Which box is the last one may differ: its score is a tie with one that was left out.
+    last = Answers(
+        REGION_BOXES=boxes + np.array([[[0], [0], [0.2]]]), REGION_SCORES=[[0.9, 0.9, 0.1]]
+    )
+    assert compare_tensors("region_proposer", reference, last, [{}]).largest == 0.0
