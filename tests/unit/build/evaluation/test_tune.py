@@ -15,10 +15,14 @@ from mqspn.data.posts import GoldEntity, Post
 from mqspn.evaluation.offline import NetworkOutput, decode_output, network_outputs
 from mqspn.evaluation.tune import tune, write_decoding
 from mqspn.export import build_from_checkpoint
-from mqspn.settings import EntityType
+from mqspn.network import Mqspn
+from mqspn.settings import EntityType, Settings
 from mqspn.training.region_states import compute_region_states
+from mqspn.training.tokenizer import train_wordpiece
 from mqspn_backend.serving_settings import DecodingSettings, ServingSettings
 from mqspn_backend.text import TextBatch
+from tokenizers.models import WordPiece
+from tokenizers.processors import TemplateProcessing
 from typer.testing import CliRunner, Result
 
 TYPES = ["PER", "LOC"]
@@ -149,13 +153,26 @@ def test_a_write_that_fails_leaves_the_settings_whole(
 
 
 @pytest.fixture
-def answering(checkpoint: Checkpoint, tmp_path: Path) -> Path:
-    """A checkpoint that finds entities in any text, none of which its threshold lets through."""
+def answering(settings: Settings, tmp_path: Path) -> Path:
+    """A checkpoint that finds entities in any text, none of which its threshold lets through.
+
+    Training a WordPiece breaks ties at random, so its vocabulary is written out: ids and weights
+    are the same in every run.
+    """
     folder = tmp_path / "answering"
-    strict = DecodingSettings(entity_threshold=0.95, max_entity_words=3)
-    save_checkpoint(
-        replace(checkpoint, settings=replace(checkpoint.settings, decoding=strict)), folder
+    trained = train_wordpiece(["person"], size=300)
+    words = "person location organization miscellaneous is an entity type about"
+    words += " jordan meets taylor swift in new york paris fan"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words.split()]
+    trained.model = WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]")
+    trained.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        special_tokens=[(name, pieces.index(name)) for name in ("[CLS]", "[SEP]")],
     )
+    strict = DecodingSettings(entity_threshold=0.95, max_entity_words=3)
+    torch.manual_seed(0)
+    model = Mqspn(settings, trained)
+    save_checkpoint(Checkpoint(replace(settings, decoding=strict), trained, model), folder)
     loaded = load_checkpoint(folder)
     with torch.no_grad():
         loaded.model.query_decoder.span_head.score.bias.fill_(2.0)
@@ -210,8 +227,7 @@ def test_the_command_tunes_a_checkpoint_and_serving_uses_the_choice(
     assert (answering / "settings.json").read_bytes() == before
     assert (dry["written"], dry["holds"], dry["posts"]) == (False, True, 9)
     assert dry["before"]["gmner"]["f1"] == 0
-    # Random weights and a tokenizer trained anew: how much is found differs from run to run.
-    assert dry["after"]["gmner"]["f1"] > 0.5
+    assert dry["after"]["gmner"]["f1"] > 0.8
 
     written = run(*command)
     assert written == {**dry, "written": True}
