@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -43,6 +44,20 @@ _HELD_MOST = 1000
 _GREETING_S = 3.0
 
 Answer: TypeAlias = Prediction | MqspnError
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One row's answer, and when (monotonic seconds) it was asked for and had."""
+
+    row: InputRow
+    answer: Answer
+    began: float
+    ended: float
+
+    @property
+    def server_failed(self) -> bool:
+        return isinstance(self.answer, MqspnError) and not isinstance(self.answer, _ROW_FAULTS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,46 +151,58 @@ def _answer_rows(
 ) -> None:
     """Keep a window of rows going; write them from its head.
 
-    Rows that the server failed are held back until it shows that it is still there: if it does
-    not, they are not written, and a resumed job asks for them again.
+    A row that the server failed is held back, and the rows behind it, until a call that began
+    after the failure is answered: the server is still there, so the failure was the row's. If none
+    is, the rows are not written, and a resumed job asks for them again.
     """
-    window: deque[tuple[InputRow, Future[Answer]]] = deque()
-    held: list[tuple[InputRow, Answer]] = []
-    failures = 0  # of the server, among the held rows
+    window: deque[Future[_Call]] = deque()
+    held: deque[_Call] = deque()
+    failures = 0  # of the server, in a row
+    alive = float("-inf")  # when the last answered call began
 
-    def flush() -> None:
-        nonlocal failures
-        _write(held, writer, counts)
-        bar.update(len(held))
-        held.clear()
-        failures = 0
+    def write(call: _Call) -> None:
+        _write(call, writer, counts)
+        bar.update()
 
     def emit() -> None:
-        nonlocal failures
-        row, future = window.popleft()
-        answer = future.result()
-        held.append((row, answer))
-        if isinstance(answer, MqspnError) and not isinstance(answer, _ROW_FAULTS):
+        nonlocal failures, alive
+        call = window.popleft().result()
+        held.append(call)
+        if call.server_failed:
             failures += 1
             if failures >= settings.give_up_after:
                 raise BatchStoppedError(
-                    f"stopped: the server failed {failures} rows in a row, at last: {answer}",
+                    f"stopped: the server failed {failures} rows in a row, at last: {call.answer}",
                     counts,
                 )
-        elif isinstance(answer, Prediction) or not failures or len(held) >= _HELD_MOST:
-            flush()
+        elif isinstance(call.answer, Prediction):
+            failures = 0
+            alive = max(alive, call.began)
+        while held and (
+            not held[0].server_failed or held[0].ended < alive or len(held) > _HELD_MOST
+        ):
+            write(held.popleft())
+        writer.flush()
 
     pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="mqspn-batch")
     try:
         for row in rows:
-            window.append((row, pool.submit(_answer, client, row)))
-            while window and (len(window) >= settings.window or window[0][1].done()):
+            window.append(pool.submit(_ask, client, row))
+            while window and (len(window) >= settings.window or window[0].done()):
                 emit()
         while window:
             emit()
-        flush()
+        for call in held:
+            write(call)
+        writer.flush()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _ask(client: Client, row: InputRow) -> _Call:
+    began = time.monotonic()
+    answer = _answer(client, row)
+    return _Call(row, answer, began, time.monotonic())
 
 
 def _answer(client: Client, row: InputRow) -> Answer:
@@ -190,15 +217,13 @@ def _answer(client: Client, row: InputRow) -> Answer:
         return RowError(f"line {row.line}: the client failed on it: {name}: {error}")
 
 
-def _write(answers: list[tuple[InputRow, Answer]], writer: BinaryIO, counts: BatchCounts) -> None:
-    for row, answer in answers:
-        if isinstance(answer, MqspnError):
-            counts.failed += 1
-            writer.write(row_line(error_row(row, answer)))
-        else:
-            counts.answered += 1
-            writer.write(row_line(prediction_row(row, answer)))
-    writer.flush()
+def _write(call: _Call, writer: BinaryIO, counts: BatchCounts) -> None:
+    if isinstance(call.answer, MqspnError):
+        counts.failed += 1
+        writer.write(row_line(error_row(call.row, call.answer)))
+    else:
+        counts.answered += 1
+        writer.write(row_line(prediction_row(call.row, call.answer)))
 
 
 @contextmanager

@@ -201,6 +201,28 @@ def test_a_server_that_goes_away_stops_the_job_which_can_be_resumed(job, server,
     assert len(server.requests) - sent_before == 200 - len(written)
 
 
+def test_an_answer_asked_for_before_the_server_went_is_no_sign_that_it_is_there(
+    job, server, tmp_path
+):
+    """A row's failure is written only if a call that began after it is answered."""
+    second_arrived = threading.Event()
+
+    def answer_only_the_first_and_third(tensors, context):
+        text = tensors["TEXT"][0, 0]
+        if text == b"N2":
+            second_arrived.set()
+        elif text != b"N0":
+            second_arrived.wait(10)
+            raise RefusalError(grpc.StatusCode.INTERNAL, "gone")
+
+    server.always = answer_only_the_first_and_third
+    lines = [{"id": i, "text": f"N{i}"} for i in range(40)]
+    with pytest.raises(BatchStoppedError) as stopped:
+        job(lines, concurrency=3, give_up_after=5)
+    assert [row["id"] for row in read(tmp_path / "out.jsonl.part")] == [0]
+    assert (stopped.value.counts.answered, stopped.value.counts.failed) == (1, 0)
+
+
 def test_bad_rows_do_not_hide_that_the_server_is_gone(job, server):
     server.always = lambda tensors, context: (_ for _ in ()).throw(
         RefusalError(grpc.StatusCode.INTERNAL, "Stub process is not healthy")
