@@ -15,6 +15,7 @@ from mqspn.data.command import app as data_app
 from mqspn.engines.command import compile_engines
 from mqspn.evaluation.command import evaluate, tune
 from mqspn.serving.command import serve
+from mqspn.serving.errors import ServerError
 from mqspn.training.command import ablate, propose, train
 
 __all__ = ["app", "main"]
@@ -87,17 +88,33 @@ def build(
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a model repository there.")] = False,
     profile: Annotated[
-        str, typer.Option(help="gpu: fail unless it also holds the plans for this machine's GPU.")
+        str,
+        typer.Option(
+            help="gpu: fail unless it also holds the plans for this machine's GPU; cuda: fail "
+            "unless its CUDA profile runs on this machine."
+        ),
     ] = "cpu",
+    cuda_provider: Annotated[
+        str,
+        typer.Option(
+            help="What runs the graphs under the CUDA profile: cuda, tensorrt, or cpu (the same "
+            "way without a GPU)."
+        ),
+    ] = "cuda",
+    cuda_fp16: Annotated[
+        bool, typer.Option(help="Let --cuda-provider tensorrt compute in half precision.")
+    ] = False,
 ) -> None:
     """Make a complete Triton model repository of a checkpoint."""
     from mqspn.export import build_from_checkpoint
-    from mqspn.repository import PROFILES
+    from mqspn.repository import PROFILES, CudaProfile
 
     if profile not in PROFILES:
-        raise typer.BadParameter(f"{profile!r} is not cpu or gpu", param_hint="--profile")
-
-    for parity in build_from_checkpoint(checkpoint, output, version=version, overwrite=overwrite):
+        raise typer.BadParameter(f"{profile!r} is not cpu, cuda or gpu", param_hint="--profile")
+    cuda = CudaProfile(provider=cuda_provider, fp16=cuda_fp16)
+    for parity in build_from_checkpoint(
+        checkpoint, output, version=version, overwrite=overwrite, cuda=cuda
+    ):
         typer.echo(str(parity))
     typer.echo(f"model repository: {output}")
     if profile == "gpu":
@@ -105,6 +122,10 @@ def build(
         from mqspn.engines.manifest import check_plans
 
         check_plans(output, find_runtime())
+    if profile == "cuda":
+        from mqspn.serving.cuda_check import check_cuda
+
+        check_cuda(output)
 
 
 def main() -> None:
@@ -117,7 +138,7 @@ def main() -> None:
         if package not in _EXTRAS:
             raise
         _fail(f"this needs {package}: pip install 'mqspn-triton[{_EXTRAS[package]}]'")
-    except (ValueError, OSError, FloatingPointError, MqspnError) as error:
+    except (ValueError, OSError, FloatingPointError, MqspnError, ServerError) as error:
         _fail(str(error))
 
 

@@ -1,4 +1,4 @@
-"""One ONNX graph run by ONNX Runtime on the CPU."""
+"""One ONNX graph run by ONNX Runtime on the CPU, arrays in and arrays out."""
 
 from __future__ import annotations
 
@@ -10,36 +10,52 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-__all__ = ["OnnxEngine"]
+__all__ = ["OnnxEngine", "missing_inputs", "session_options"]
 
 Array = npt.NDArray[Any]
 
 
-class OnnxEngine:
-    """An inference session over the file ``path`` with ``threads`` threads in an operator.
+def session_options(path: Path, threads: int) -> ort.SessionOptions:
+    """How the graph ``path`` is run with ``threads`` threads in an operator.
 
     Threads wait without spinning: several engines share the machine's cores, and a spinning
     thread would take them from the engine that has work. Memory patterns are off because batch
     sizes and lengths vary from run to run.
+
+    Raises FileNotFoundError or ValueError naming what is wrong.
+    """
+    if threads < 1:
+        raise ValueError(f"an engine needs at least 1 thread, got {threads}")
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no ONNX graph {path}; build the model repository from a checkpoint first"
+        )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.enable_mem_pattern = False
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def missing_inputs(inputs: Sequence[str], feeds: Mapping[str, Any]) -> None:
+    """Raise ValueError where ``feeds`` lacks one of ``inputs``."""
+    missing = [name for name in inputs if name not in feeds]
+    if missing:
+        raise ValueError(f"the graph needs {', '.join(missing)}, got {', '.join(feeds)}")
+
+
+class OnnxEngine:
+    """An inference session over the file ``path`` with ``threads`` threads in an operator.
 
     Raises FileNotFoundError or ValueError naming the file.
     """
 
     def __init__(self, path: str | Path, *, threads: int) -> None:
         path = Path(path)
-        if threads < 1:
-            raise ValueError(f"an engine needs at least 1 thread, got {threads}")
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"no ONNX graph {path}; build the model repository from a checkpoint first"
-            )
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.enable_mem_pattern = False
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options = session_options(path, threads)
         try:
             self._session = ort.InferenceSession(
                 str(path), sess_options=options, providers=["CPUExecutionProvider"]
@@ -56,9 +72,19 @@ class OnnxEngine:
 
         Feeds that the graph does not have are left out. Raises ValueError for one it lacks.
         """
-        missing = [name for name in self.inputs if name not in feeds]
-        if missing:
-            raise ValueError(f"the graph needs {', '.join(missing)}, got {', '.join(feeds)}")
+        missing_inputs(self.inputs, feeds)
         names = list(self.outputs if outputs is None else outputs)
         fed = {name: np.ascontiguousarray(feeds[name]) for name in self.inputs}
         return dict(zip(names, self._session.run(names, fed), strict=True))
+
+    def shape(self, value: Array) -> tuple[int, ...]:
+        """The shape of one input or output, B first."""
+        return value.shape
+
+    def join(self, values: Sequence[Array]) -> Array:
+        """The rows of every one of ``values``, in their order."""
+        return np.concatenate(values)
+
+    def split(self, value: Array, counts: Sequence[int]) -> list[Array]:
+        """What `join` joined: ``counts`` rows each."""
+        return np.split(value, np.cumsum(counts)[:-1])

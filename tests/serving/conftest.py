@@ -56,7 +56,7 @@ def tiny_server(
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings() -> Callable[..., ServerSettings]:
     """Makes settings on free ports: ``settings(repository, **changes)``."""
     return _settings

@@ -123,23 +123,37 @@ def engine_models(repository: Path) -> list[str]:
     ]
 
 
-def check_plans(repository: Path, runtime: Runtime) -> None:
+def check_plans(
+    repository: Path, runtime: Runtime, *, plans: Path | None = None, mend: str | None = None
+) -> None:
     """`check_manifest` of every engine model of ``repository``; raises PlanError for the first."""
     for model in engine_models(repository):
-        check_manifest(repository, model, runtime)
+        check_manifest(repository, model, runtime, plans=plans, mend=mend)
 
 
-def check_manifest(repository: Path, model: str, runtime: Runtime) -> Manifest:
-    """The manifest of the plan of ``model`` if ``runtime`` may serve it from ``repository``.
+def check_manifest(
+    repository: Path,
+    model: str,
+    runtime: Runtime,
+    *,
+    plans: Path | None = None,
+    mend: str | None = None,
+) -> Manifest:
+    """The manifest of the plan of ``model`` if ``runtime`` may serve it for ``repository``.
+
+    ``plans``: the folder with `<model>.plan`, where the plans are not in the repository. ``mend``:
+    what makes the right plan, where that is not `mqspn compile` itself.
 
     Raises PlanError with one sentence: what was found, what is needed, the command that mends it.
     """
-    plan = repository / model / "1" / PLAN
-    graph = plan.with_name("model.onnx")
+    graph = repository / model / "1" / "model.onnx"
+    plan = graph.with_name(PLAN) if plans is None else plans / f"{model}.plan"
     needed = f"TensorRT {runtime.tensorrt}" if runtime.tensorrt else "the server's TensorRT"
     if runtime.gpus:
         needed += f" on {_gpu(runtime.gpus[0].name, runtime.gpus[0].compute_capability)}"
-    mend = f"run `mqspn compile --repository {repository}` on the machine that serves"
+    if mend is None:
+        where = "" if plans is None else f" --output {plans}"
+        mend = f"run `mqspn compile --repository {repository}{where}` on the machine that serves"
 
     def refuse(found: str, wanted: str, mending: str = mend) -> PlanError:
         return PlanError(f"{plan}: found {found}, needed {wanted}; {mending}")
@@ -154,7 +168,8 @@ def check_manifest(repository: Path, model: str, runtime: Runtime) -> Manifest:
     if manifest.engine != "tensorrt":
         raise refuse(f"a plan of {manifest.engine} {manifest.engine_version}", f"one of {needed}")
     if graph.is_file() and digest(graph) != manifest.onnx_sha256:
-        raise refuse("a plan of another graph", f"one of the {graph.name} beside it")
+        wanted = f"the {graph.name} beside it" if plans is None else str(graph)
+        raise refuse("a plan of another graph", f"one of {wanted}")
     if manifest.profile != serving_profile(repository, model):
         raise refuse(
             "a plan for other batch sizes or token lengths",

@@ -11,7 +11,7 @@ from mqspn_backend.serving_settings import ServingSettings
 from mqspn.checkpoint import load_checkpoint
 from mqspn.export.graphs import export_graphs
 from mqspn.export.parity import Parity
-from mqspn.repository import build_repository
+from mqspn.repository import CudaProfile, build_repository
 from mqspn.settings import Settings
 
 __all__ = ["build_from_checkpoint", "serving_settings"]
@@ -32,12 +32,18 @@ def serving_settings(settings: Settings, model_version: str) -> ServingSettings:
 
 
 def build_from_checkpoint(
-    folder: Path, output: Path, *, version: str | None = None, overwrite: bool = False
+    folder: Path,
+    output: Path,
+    *,
+    version: str | None = None,
+    overwrite: bool = False,
+    cuda: CudaProfile | None = None,
 ) -> Iterator[Parity]:
     """Export the checkpoint in ``folder`` and write its model repository to ``output``.
 
     Yields each graph's parity with PyTorch as it is exported; the repository is whole when the
-    iteration ends. ``version`` is the answers' model_version, by default the folder's name.
+    iteration ends. ``version`` is the answers' model_version, by default the folder's name;
+    ``cuda`` is what runs the graphs under the CUDA profile.
     Raises as `load_checkpoint`, `export_graphs` and `build_repository` do.
     """
     checkpoint = load_checkpoint(folder)
@@ -54,4 +60,5 @@ def build_from_checkpoint(
             max_batch_size=settings.serving.max_batch_size,
             output=output,
             overwrite=overwrite,
+            cuda=cuda,
         )

@@ -1,5 +1,6 @@
 """The Triton model repository: model configurations and the files beside them."""
 
+from mqspn.repository.cuda_profile import CudaProfile
 from mqspn.repository.graph_check import GraphMismatchError
 from mqspn.repository.model_configuration import PROFILES, Shapes, model_configurations
 from mqspn.repository.write import ENGINES, RepositoryError, build_repository
@@ -7,6 +8,7 @@ from mqspn.repository.write import ENGINES, RepositoryError, build_repository
 __all__ = [
     "ENGINES",
     "PROFILES",
+    "CudaProfile",
     "GraphMismatchError",
     "RepositoryError",
     "Shapes",

@@ -1,4 +1,4 @@
-"""Triton's `ModelConfig` of every model of the repository, in both profiles.
+"""Triton's `ModelConfig` of every model of the repository, in every profile.
 
 Names, types and axes come from `mqspn_backend.tensors`; the wiring of the ensembles is derived
 from them as well: a step's inputs come from the ensemble's inputs or from the last earlier step
@@ -15,6 +15,8 @@ from typing import Any
 from mqspn_backend.tensors import DEFAULT_ENSEMBLE, MODELS, REGIONS_ENSEMBLE, ModelSpec, tensor
 from tritonclient.grpc import model_config_pb2 as pb
 
+from mqspn.repository.cuda_profile import CudaProfile, engine_parameters
+
 __all__ = [
     "ENGINES",
     "ENSEMBLES",
@@ -24,9 +26,9 @@ __all__ = [
     "model_configurations",
 ]
 
-#: "gpu" is each model's `config.pbtxt`; "cpu" its `configs/cpu.pbtxt`.
-PROFILES = ("gpu", "cpu")
-#: The models that run a graph: a TensorRT plan (gpu) or ONNX Runtime (cpu).
+#: "gpu" is each model's `config.pbtxt`; "cpu" and "cuda" its `configs/<profile>.pbtxt`.
+PROFILES = ("gpu", "cpu", "cuda")
+#: The models that run a graph: a TensorRT plan (gpu) or ONNX Runtime (cpu, cuda).
 ENGINES = ("text_encoder", "region_proposer", "region_encoder", "query_decoder")
 #: The ensembles, each with its composing models in the order of the data's way.
 ENSEMBLES: dict[str, tuple[ModelSpec, tuple[str, ...]]] = {
@@ -51,11 +53,19 @@ ENSEMBLES: dict[str, tuple[ModelSpec, tuple[str, ...]]] = {
 #: Later steps are not limited: before release 26.02 an ensemble hangs when a later queue is full.
 _FIRST_QUEUE_SIZE = 256
 #: How long a batch waits for company. 0: a batch forms from what queued while the model was busy.
-_QUEUE_DELAY_MICROSECONDS = {"gpu": 500, "cpu": 0}
+_QUEUE_DELAY_MICROSECONDS = {"gpu": 500, "cpu": 0, "cuda": 500}
 #: Decoding images is the CPU work that holds back a GPU: several processes of it.
-_INSTANCES: dict[str, dict[str, int]] = {"gpu": {"preprocess": 4, "postprocess": 2}, "cpu": {}}
+_INSTANCES: dict[str, dict[str, int]] = {
+    "gpu": {"preprocess": 4, "postprocess": 2},
+    "cpu": {},
+    "cuda": {"preprocess": 4, "postprocess": 2},
+}
 #: Threads of one instance: ONNX Runtime's in an engine, images decoded at once in preprocess.
-_THREADS = {"gpu": {"preprocess": 4}, "cpu": dict.fromkeys(("preprocess", *ENGINES), 2)}
+_THREADS = {
+    "gpu": {"preprocess": 4},
+    "cpu": dict.fromkeys(("preprocess", *ENGINES), 2),
+    "cuda": {"preprocess": 4},
+}
 
 _PROTOBUF_TYPES = {
     "BYTES": pb.TYPE_STRING,
@@ -107,15 +117,26 @@ class Shapes:
         return [sizes[a] if isinstance(a, str) else a for a in tensor(name).axes[1:]]
 
 
-def model_configurations(shapes: Shapes, profile: str) -> dict[str, Any]:
+def model_configurations(
+    shapes: Shapes, profile: str, cuda: CudaProfile | None = None
+) -> dict[str, Any]:
     """The `ModelConfig` of every model under ``profile``, by model name, ensembles first."""
-    return {name: model_configuration(name, shapes, profile) for name in (*ENSEMBLES, *MODELS)}
+    return {
+        name: model_configuration(name, shapes, profile, cuda) for name in (*ENSEMBLES, *MODELS)
+    }
 
 
-def model_configuration(name: str, shapes: Shapes, profile: str) -> Any:
-    """One model's `ModelConfig`; raises KeyError for an unknown model, ValueError for a profile."""
+def model_configuration(
+    name: str, shapes: Shapes, profile: str, cuda: CudaProfile | None = None
+) -> Any:
+    """One model's `ModelConfig`; raises KeyError for an unknown model, ValueError for a profile.
+
+    ``cuda`` is what the profile of that name says (default: `CudaProfile()`), and nothing to the
+    others.
+    """
     if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}; there are {' and '.join(PROFILES)}")
+        raise ValueError(f"unknown profile {profile!r}; there are {', '.join(PROFILES)}")
+    cuda = cuda or CudaProfile()
     if name in ENSEMBLES:
         return _ensemble(name, shapes)
     spec = MODELS[name]
@@ -125,12 +146,23 @@ def model_configuration(name: str, shapes: Shapes, profile: str) -> Any:
     batching.max_queue_delay_microseconds = _QUEUE_DELAY_MICROSECONDS[profile]
     if name == "preprocess":
         batching.default_queue_policy.max_queue_size = _FIRST_QUEUE_SIZE
-    on_gpu = profile == "gpu" and name in ENGINES
-    if on_gpu:
+    on_gpu = name in ENGINES and (profile == "gpu" or (profile == "cuda" and cuda.on_gpu))
+    if profile == "gpu" and name in ENGINES:
         config.backend = "tensorrt"
         config.default_model_filename = "model.plan"
     else:
         config.backend = "python"
+    if profile == "cuda" and name in ENGINES:
+        parameters = engine_parameters(
+            cuda,
+            spec,
+            ENGINES,
+            lambda t, posts, tokens: (posts, *shapes.dims(t, tokens=tokens)),
+            max_batch_size=shapes.max_batch_size,
+            buckets=shapes.buckets,
+        )
+        for key, value in parameters.items():
+            config.parameters[key].string_value = value
     if name in _THREADS[profile]:
         config.parameters["threads"].string_value = str(_THREADS[profile][name])
     config.instance_group.add(
@@ -181,11 +213,11 @@ def _ensemble(name: str, shapes: Shapes) -> Any:
 def _warmup_sizes(spec: ModelSpec, shapes: Shapes, profile: str) -> Iterator[tuple[int, int]]:
     """(batch size, tokens) of each warm-up request: every bucket where the model has the L axis.
 
-    The GPU profile also warms the largest batch; on the CPU that only makes the start slower.
+    The GPU's profiles also warm the largest batch; on the CPU that only makes the start slower.
     """
     has_tokens = any("L" in tensor(t).axes for t in (*spec.inputs, *spec.outputs))
     lengths = shapes.buckets if has_tokens and spec.name != "preprocess" else shapes.buckets[:1]
-    sizes = sorted({1, shapes.max_batch_size}) if profile == "gpu" else [1]
+    sizes = sorted({1, shapes.max_batch_size}) if profile != "cpu" else [1]
     for batch_size in sizes:
         for tokens in lengths:
             yield batch_size, tokens

@@ -16,8 +16,15 @@ from mqspn_backend.serving_settings import ServingSettings
 from mqspn_backend.tensors import MODELS
 
 from mqspn.engines.manifest import keep_plans
+from mqspn.repository.cuda_profile import CudaProfile
 from mqspn.repository.graph_check import check_graph
-from mqspn.repository.model_configuration import ENGINES, ENSEMBLES, Shapes, model_configurations
+from mqspn.repository.model_configuration import (
+    ENGINES,
+    ENSEMBLES,
+    PROFILES,
+    Shapes,
+    model_configurations,
+)
 
 __all__ = ["ENGINES", "RepositoryError", "build_repository"]
 
@@ -34,6 +41,7 @@ _ABOUT = {
 _PROFILE = {
     "gpu": "GPU profile: engines are TensorRT plans.",
     "cpu": "CPU profile (--model-config-name=cpu): engines are ONNX Runtime in the Python backend.",
+    "cuda": "CUDA profile (--model-config-name=cuda): engines are ONNX Runtime on a GPU.",
 }
 
 
@@ -51,12 +59,14 @@ def build_repository(
     max_batch_size: int,
     output: Path,
     overwrite: bool = False,
+    cuda: CudaProfile | None = None,
 ) -> None:
     """Write the model repository ``output`` for the graphs of one checkpoint.
 
     ``graphs``: a folder with `text_encoder.onnx`, `region_proposer.onnx`, `region_encoder.onnx`
     and `query_decoder.onnx`. ``tokenizer``: the `tokenizer.json` or a folder with it. ``width``:
-    D. ``queries``: Q. The rest of the sizes (T, K, S, buckets) are in ``serving``.
+    D. ``queries``: Q. The rest of the sizes (T, K, S, buckets) are in ``serving``. ``cuda``: what
+    runs the graphs under the CUDA profile.
 
     The same arguments give the same bytes. An existing repository is replaced only with
     ``overwrite``, and any other folder that is not empty never; its plans stay where their graph
@@ -86,7 +96,7 @@ def build_repository(
     for model, path in graph_files.items():
         check_graph(path, model, shapes)
     with _replacing(output) as folder:
-        _write_configurations(folder, shapes, serving.model_version)
+        _write_configurations(folder, shapes, serving.model_version, cuda)
         for name in ENSEMBLES:
             # Triton wants a version folder even of a model without files; git drops empty ones.
             _write(folder / name / "1" / ".gitkeep", "")
@@ -122,9 +132,12 @@ def _on_one_line(block: re.Match[str]) -> str:
     return line if len(line) < 80 else block[0]
 
 
-def _write_configurations(folder: Path, shapes: Shapes, model_version: str) -> None:
-    for profile, file in (("gpu", "config.pbtxt"), ("cpu", "configs/cpu.pbtxt")):
-        for name, config in model_configurations(shapes, profile).items():
+def _write_configurations(
+    folder: Path, shapes: Shapes, model_version: str, cuda: CudaProfile | None
+) -> None:
+    for profile in PROFILES:
+        file = "config.pbtxt" if profile == "gpu" else f"configs/{profile}.pbtxt"
+        for name, config in model_configurations(shapes, profile, cuda).items():
             _write(folder / name / file, configuration_text(config, profile, model_version))
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Literal, NoReturn, cast
+from typing import Annotated, NoReturn
 
 import typer
 
 from mqspn.serving.errors import ServerError
 from mqspn.serving.launcher import TritonServer
 from mqspn.serving.ports import format_address
-from mqspn.serving.server_settings import ServerSettings
+from mqspn.serving.server_settings import PROFILES, Profile, ServerSettings
 
 __all__ = ["default_repository", "serve"]
+
+#: ONNX Runtime's TensorRT provider builds its engines while the models are loaded.
+_READY_TIMEOUT_S: dict[Profile, float] = {"cpu": 300.0, "cuda": 1800.0, "gpu": 300.0}
 
 
 def serve(
@@ -32,7 +35,10 @@ def serve(
         ),
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="cpu (ONNX Runtime) or gpu (TensorRT, in NVIDIA's container).")
+        str,
+        typer.Option(
+            help="cpu or cuda (ONNX Runtime), or gpu (TensorRT plans, in NVIDIA's container)."
+        ),
     ] = "cpu",
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     grpc_port: Annotated[int, typer.Option(help="Port for gRPC.", min=1, max=65535)] = 8001,
@@ -58,18 +64,19 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model repository with Triton until Ctrl-C."""
-    if profile not in ("cpu", "gpu"):
-        raise typer.BadParameter(f"{profile!r} is not cpu or gpu", param_hint="--profile")
+    if profile not in PROFILES:
+        raise typer.BadParameter(f"{profile!r} is not cpu, cuda or gpu", param_hint="--profile")
     try:
         settings = ServerSettings(
             repository=default_repository() if repository is None else repository,
-            profile=cast(Literal["cpu", "gpu"], profile),
+            profile=profile,
             host=host,
             grpc_port=grpc_port,
             http_port=http_port,
             metrics_port=metrics_port,
             tritonserver=tritonserver,
             log_file=log_file,
+            ready_timeout_s=_READY_TIMEOUT_S[profile],
             operator_key=operator_key,
             extra_args=tuple(tritonserver_args or ()),
         )

@@ -6,6 +6,7 @@
     ├── PythonLibraryError       no libpython to run the Python backend in
     ├── RepositoryMissingError   no model repository there
     ├── PlanRefusedError         a TensorRT plan that is not for this graph, TensorRT or GPU
+    ├── ProviderRefusedError     no GPU, or no ONNX Runtime that runs on it
     ├── PortInUseError           a port is taken
     └── ServerStartError         the server died, or was not ready in time
 
@@ -18,6 +19,7 @@ __all__ = [
     "PlanRefusedError",
     "PlatformError",
     "PortInUseError",
+    "ProviderRefusedError",
     "PythonLibraryError",
     "RepositoryMissingError",
     "ServerError",
@@ -48,6 +50,10 @@ class RepositoryMissingError(ServerError):
 
 class PlanRefusedError(ServerError):
     """A plan of the GPU profile is absent, or not for this graph, this TensorRT or this GPU."""
+
+
+class ProviderRefusedError(ServerError):
+    """The CUDA profile cannot run here: no GPU, no ONNX Runtime for it, or no such profile."""
 
 
 class PortInUseError(ServerError):

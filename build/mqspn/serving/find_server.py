@@ -84,7 +84,7 @@ def find_server(profile: str, executable: Path | None = None) -> Installation:
         )
     lacking = "; ".join(f"{c.executable} lacks {', '.join(c.lacks(profile))}" for c in candidates)
     mend = (
-        "run in NVIDIA's Triton container, or use --profile cpu"
+        "run in NVIDIA's Triton container, or use --profile cuda or --profile cpu"
         if profile == "gpu"
         else f"install the one in the wheel: {_INSTALL}"
     )

@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from mqspn.serving import supervisor
 from mqspn.serving.backend_directory import link_backends, server_environment
+from mqspn.serving.cuda_check import check_cuda
 from mqspn.serving.errors import (
     PlanRefusedError,
     RepositoryMissingError,
@@ -30,6 +31,7 @@ from mqspn.serving.server_settings import ServerSettings
 __all__ = ["TritonServer"]
 
 _POLL_S = 0.05
+_WAIT_S = 1.0
 #: Triton ends by itself when its exit timeout is over; this much later it is killed.
 _EXIT_GRACE_S = 2.0
 
@@ -81,6 +83,8 @@ class TritonServer:
         if self._process is not None:
             raise ServerError("this server was started already; make a new one")
         _check_repository(self.settings.repository)
+        if self.settings.profile == "cuda":
+            check_cuda(self.settings.repository)
         installation = _find_installation(self.settings)
         if self.settings.profile == "gpu":
             _check_plans(self.settings.repository)
@@ -108,6 +112,8 @@ class TritonServer:
         """Wait until the server ends; its exit code. Raises TimeoutError after ``timeout_s``."""
         if self._process is None:
             raise ServerError("this server was not started")
+        if timeout_s is None:
+            return _wait(self._process)
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -126,7 +132,7 @@ class TritonServer:
             return True
         try:
             self._order_stop()
-            code = process.wait()
+            code = _wait(process)
         except BaseException:
             self._order_stop()
             process.wait()
@@ -282,3 +288,12 @@ def _grpc_ready(url: str) -> bool:
         return False
     finally:
         client.close()
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """The exit code of ``process``, waited for in pieces: a signal that arrives right before a wait
+    begins is only seen when that wait is over.
+    """
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(_WAIT_S)

@@ -6,9 +6,12 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-__all__ = ["ServerSettings"]
+__all__ = ["PROFILES", "Profile", "ServerSettings"]
+
+Profile = Literal["cpu", "cuda", "gpu"]
+PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 #: What only an operator may call. `metadata`, `health` and `inference` stay open.
 _OPERATOR_APIS = "model-repository,model-config,shared-memory,statistics,trace,logging"
@@ -18,7 +21,8 @@ _OPERATOR_APIS = "model-repository,model-config,shared-memory,statistics,trace,l
 class ServerSettings:
     """A server's repository, profile, addresses and limits.
 
-    ``profile``: "cpu" (each model's `configs/cpu.pbtxt`) or "gpu" (its `config.pbtxt`).
+    ``profile``: "cpu" or "cuda" (each model's `configs/<profile>.pbtxt`) or "gpu" (its
+    `config.pbtxt`).
     ``tritonserver``: the executable; None looks for one. ``log_file``: where the server's output
     goes, overwritten; None keeps it only while the server runs. ``ready_timeout_s`` bounds the
     start, models loaded and warmed up. ``exit_timeout_s`` bounds the stop; then the server is
@@ -32,7 +36,7 @@ class ServerSettings:
     """
 
     repository: Path
-    profile: Literal["cpu", "gpu"] = "cpu"
+    profile: Profile = "cpu"
     host: str = "127.0.0.1"
     grpc_port: int = 8001
     http_port: int = 8000
@@ -46,8 +50,8 @@ class ServerSettings:
     extra_args: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.profile not in ("cpu", "gpu"):
-            raise ValueError(f"unknown profile {self.profile!r}: cpu or gpu")
+        if self.profile not in PROFILES:
+            raise ValueError(f"unknown profile {self.profile!r}: cpu, cuda or gpu")
         for name, port in self.ports.items():
             if not 1 <= port <= 65535:
                 raise ValueError(f"{name} must be from 1 to 65535, not {port}")
@@ -106,6 +110,8 @@ class ServerSettings:
             f"--exit-timeout-secs={max(1, int(self.exit_timeout_s))}",
             f"--log-verbose={self.log_verbose}",
         ]
+        if self.profile != "gpu":
+            args += [f"--model-config-name={self.profile}"]
         if self.profile == "cpu":
-            args += ["--model-config-name=cpu", "--allow-gpu-metrics=false"]
+            args += ["--allow-gpu-metrics=false"]
         return [*args, *self.extra_args]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import triton_python_backend_utils as pb_utils
 
 from mqspn_backend.errors import PostError
 
-__all__ = ["bytes_tensor", "cancelled", "failure", "input_array", "respond"]
+__all__ = ["bytes_tensor", "cancelled", "failure", "input_array", "input_dlpack", "respond"]
 
 Array = npt.NDArray[Any]
 
@@ -23,6 +23,12 @@ def input_array(request: Any, name: str) -> Array | None:
     return None if tensor is None else tensor.as_numpy()
 
 
+def input_dlpack(request: Any, name: str) -> Any | None:
+    """A request's input tensor as a DLPack capsule, where it lies; None where it was not sent."""
+    tensor = pb_utils.get_input_tensor_by_name(request, name)
+    return None if tensor is None else tensor.to_dlpack()
+
+
 def bytes_tensor(values: Sequence[bytes]) -> Array:
     """B byte strings as the (B, 1) object array that a BYTES tensor is made from."""
     array = np.empty((len(values), 1), np.object_)
@@ -30,11 +36,20 @@ def bytes_tensor(values: Sequence[bytes]) -> Array:
     return array
 
 
-def respond(request: Any, arrays: dict[str, Array]) -> Any:
-    """A response with those of ``arrays`` that the request asked for."""
+def respond(request: Any, values: Mapping[str, Any]) -> Any:
+    """A response with those of ``values`` that the request asked for.
+
+    A value is an array, or a DLPack capsule of a tensor on the host or a GPU.
+    """
     wanted = set(request.requested_output_names())
     return pb_utils.InferenceResponse(
-        output_tensors=[pb_utils.Tensor(n, a) for n, a in arrays.items() if n in wanted]
+        output_tensors=[
+            pb_utils.Tensor(name, value)
+            if isinstance(value, np.ndarray)
+            else pb_utils.Tensor.from_dlpack(name, value)
+            for name, value in values.items()
+            if name in wanted
+        ]
     )
 
 

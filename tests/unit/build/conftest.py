@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from mqspn.checkpoint import Checkpoint
@@ -9,7 +11,7 @@ from mqspn.network import Mqspn
 from mqspn.settings import Settings, load_settings
 from mqspn.training.tokenizer import train_wordpiece
 
-TINY = {
+TINY: dict[str, Any] = {
     "image_side": 64,
     "text_encoder.config.hidden_size": 48,
     "text_encoder.config.num_hidden_layers": 1,
@@ -33,8 +35,14 @@ TEXTS = [
 
 
 @pytest.fixture(scope="session")
-def settings() -> Settings:
-    return load_settings("demo", TINY)
+def tiny() -> dict[str, Any]:
+    """Settings over demo's: a network that learns a step in milliseconds."""
+    return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def settings(tiny: dict[str, Any]) -> Settings:
+    return load_settings("demo", tiny)
 
 
 @pytest.fixture(scope="session")

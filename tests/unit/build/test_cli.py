@@ -66,6 +66,10 @@ def test_help_needs_no_torch() -> None:
         ),
         (("train", "--data", "nowhere", "--output", "x"), "no split 'train' in nowhere"),
         (("evaluate", "--data", "nowhere"), "--checkpoint DIR or --url"),
+        (
+            ("build", "--checkpoint", "nowhere", "--output", "x", "--cuda-fp16"),
+            "fp16 is for tensorrt",
+        ),
         (("draw-posts", "--split", "tset", "--count", "1", "--output", "x"), "tset"),
     ],
 )

@@ -145,6 +145,20 @@ def test_a_plan_without_manifest_is_refused(tiny_repository: Path) -> None:
         check_manifest(tiny_repository, "text_encoder", HERE)
 
 
+def test_plans_may_lie_elsewhere_and_come_from_another_command(
+    tiny_repository: Path, tmp_path: Path
+) -> None:
+    plan = write_plan(tiny_repository, "text_encoder")
+    (tmp_path / "plans").mkdir()
+    for path in (plan, manifest_path(plan)):
+        path.rename(tmp_path / "plans" / path.name.replace("model", "text_encoder"))
+    check_manifest(tiny_repository, "text_encoder", HERE, plans=tmp_path / "plans")
+    with pytest.raises(PlanError, match=rf"--repository \S+ --output {tmp_path / 'plans'}`"):
+        check_manifest(tiny_repository, "region_encoder", HERE, plans=tmp_path / "plans")
+    with pytest.raises(PlanError, match=r"/query_decoder\.plan: found no plan.*; make it$"):
+        check_plans(tiny_repository, HERE, plans=tmp_path / "plans", mend="make it")
+
+
 def test_a_tensorrt_that_is_not_found_is_not_compared(tiny_repository: Path) -> None:
     write_plan(tiny_repository, "text_encoder")
     check_manifest(tiny_repository, "text_encoder", replace(HERE, tensorrt=None))

@@ -123,7 +123,7 @@ def test_every_composing_model_batches_and_only_the_first_queue_is_bounded(profi
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_warmup_requests_fit_their_model_and_cover_every_bucket(profile: str) -> None:
-    batch_sizes = {"gpu": {1, 8}, "cpu": {1}}[profile]
+    batch_sizes = {"gpu": {1, 8}, "cpu": {1}, "cuda": {1, 8}}[profile]
     for name, spec in MODELS.items():
         config = model_configuration(name, SHAPES, profile)
         lengths = set()
@@ -157,5 +157,5 @@ def test_sizes_that_make_no_model_are_refused(change: dict[str, Any], message: s
 
 
 def test_an_unknown_profile_is_refused() -> None:
-    with pytest.raises(ValueError, match="gpu and cpu"):
+    with pytest.raises(ValueError, match="gpu, cpu, cuda"):
         model_configuration("preprocess", SHAPES, "tpu")

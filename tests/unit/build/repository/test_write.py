@@ -29,7 +29,8 @@ def test_the_repository_is_complete(tiny_export: Any, tmp_path: Path) -> None:
     files = contents(tmp_path / "repository")
     expected = {"preprocess/1/tokenizer.json"}
     for name in (*ENSEMBLES, *MODELS):
-        expected |= {f"{name}/config.pbtxt", f"{name}/configs/cpu.pbtxt"}
+        expected |= {f"{name}/config.pbtxt"}
+        expected |= {f"{name}/configs/{profile}.pbtxt" for profile in ("cpu", "cuda")}
     expected |= {f"{name}/1/.gitkeep" for name in ENSEMBLES}
     expected |= {f"{name}/1/model.py" for name in MODELS}
     expected |= {f"{name}/1/model.onnx" for name in ENGINES}

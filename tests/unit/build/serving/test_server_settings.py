@@ -45,6 +45,11 @@ def test_the_gpu_profile_is_the_default_configuration() -> None:
     assert not any(a.startswith("--model-config-name") for a in arguments(profile="gpu"))
 
 
+def test_the_cuda_profile_is_a_configuration_of_that_name_and_measures_the_gpu() -> None:
+    assert "--model-config-name=cuda" in arguments(profile="cuda")
+    assert "--allow-gpu-metrics=false" not in arguments(profile="cuda")
+
+
 def test_operator_calls_are_closed_with_another_key_each_time() -> None:
     def keys(args: list[str]) -> set[str]:
         return {a.rpartition("operator-key=")[2] for a in args if "restricted" in a}
@@ -72,7 +77,7 @@ def test_a_service_that_is_off_has_no_port() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"profile": "tpu"}, "cpu or gpu"),
+        ({"profile": "tpu"}, "cpu, cuda or gpu"),
         ({"grpc_port": 0}, "--grpc-port must be from 1 to 65535"),
         ({"http_port": 8001}, "three different ports"),
         ({"operator_key": "a b"}, "operator_key"),

@@ -20,25 +20,17 @@ from mqspn.settings import Settings, load_settings
 from mqspn.training.stage_state import StateFiles
 from mqspn.training.train import train
 
-SMALL = {
-    "image_side": 64,
-    "text_encoder.config.hidden_size": 32,
-    "text_encoder.config.num_hidden_layers": 1,
-    "text_encoder.config.intermediate_size": 48,
-    "region_encoder.config.num_hidden_layers": 1,
-    "region_encoder.config.hidden_size": 32,
-    "region_encoder.config.intermediate_size": 48,
-    "region_encoder.config.image_size": 16,
-    "network.crop_side": 16,
-    "network.width": 32,
-    "network.queries": 8,
-    "network.regions": 6,
-    "loss.gold_repeats": 6,
+SHORT = {
     "training.vocabulary_size": 400,
     "training.region_proposer.epochs": 0,
     "training.region_encoder.epochs": 0,
     "training.frozen_epochs": 1,
 }
+
+
+@pytest.fixture(scope="module")
+def short(tiny: dict[str, Any]) -> dict[str, Any]:
+    return {**tiny, **SHORT}
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +83,13 @@ def kill_in(stage: str, process: subprocess.Popen[str], files: StateFiles) -> No
     assert not state.finished
 
 
-def test_a_run_killed_in_two_stages_ends_as_one_that_was_not(data: Path, tmp_path: Path) -> None:
+def test_a_run_killed_in_two_stages_ends_as_one_that_was_not(
+    short: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
     settings = load_settings(
         "demo",
         {
-            **SMALL,
+            **short,
             "training.save_every_minutes": 0,
             "training.region_encoder.epochs": 3,
             "training.region_encoder.batch_size": 8,
@@ -154,12 +148,14 @@ train(
 """
 
 
-def test_a_kill_before_a_stages_first_save_changes_nothing(data: Path, tmp_path: Path) -> None:
+def test_a_kill_before_a_stages_first_save_changes_nothing(
+    short: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
     """The earlier stage is then taken from disk, and its random draws are not made again."""
     settings = load_settings(
         "demo",
         {
-            **SMALL,
+            **short,
             "loss.token_weight": 1.0,
             "training.region_encoder.epochs": 1,
             "training.network.epochs": 1,
@@ -193,12 +189,14 @@ def test_a_kill_before_a_stages_first_save_changes_nothing(data: Path, tmp_path:
     assert resumed["stages"][1]["epochs"] == report["stages"][1]["epochs"]
 
 
-def test_two_processes_learn_what_one_does(data: Path, tmp_path: Path) -> None:
+def test_two_processes_learn_what_one_does(
+    short: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
     """The text encoder is frozen in the first epoch only; one batch has an odd number of posts."""
     settings = load_settings(
         "demo",
         {
-            **SMALL,
+            **short,
             "network.dropout": 0.0,
             "text_encoder.config.hidden_dropout_prob": 0.0,
             "text_encoder.config.attention_probs_dropout_prob": 0.0,

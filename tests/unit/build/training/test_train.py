@@ -23,20 +23,7 @@ from mqspn.training.run_lock import lock_folder
 from mqspn.training.stage_state import StateFiles
 from mqspn.training.train import train
 
-TINY = {
-    "image_side": 64,
-    "text_encoder.config.hidden_size": 48,
-    "text_encoder.config.num_hidden_layers": 1,
-    "text_encoder.config.intermediate_size": 64,
-    "region_encoder.config.num_hidden_layers": 1,
-    "region_encoder.config.hidden_size": 40,
-    "region_encoder.config.intermediate_size": 64,
-    "region_encoder.config.image_size": 16,
-    "network.crop_side": 16,
-    "network.width": 32,
-    "network.queries": 8,
-    "network.regions": 6,
-    "loss.gold_repeats": 6,
+SHORT = {
     "training.vocabulary_size": 400,
     "training.region_proposer.epochs": 1,
     "training.region_encoder.epochs": 1,
@@ -44,6 +31,11 @@ TINY = {
     "training.frozen_epochs": 1,
 }
 LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
+
+
+@pytest.fixture(scope="module")
+def short(tiny: dict[str, Any]) -> dict[str, Any]:
+    return {**tiny, **SHORT}
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +47,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def settings() -> Settings:
-    return load_settings("demo", TINY)
+def settings(short: dict[str, Any]) -> Settings:
+    return load_settings("demo", short)
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +104,9 @@ def test_a_runs_state_holds_no_frozen_encoder(trained: Path) -> None:
 
 
 def test_the_visual_side_can_come_from_a_checkpoint(
-    trained: Path, data: Path, settings: Settings, tmp_path: Path
+    short: dict[str, Any], trained: Path, data: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    changed = {**TINY, "network.layers": 1, "training.network.epochs": 1, "network.width": 16}
+    changed = {**short, "network.layers": 1, "training.network.epochs": 1, "network.width": 16}
     arguments = {"data": data, "run": tmp_path / "run", "output": tmp_path / "two"}
     report = train(
         load_settings("demo", changed), visual_from=trained / "one", **arguments, progress=False
@@ -141,12 +133,12 @@ def test_the_visual_side_can_come_from_a_checkpoint(
     ],
 )
 def test_another_visual_side_is_refused(
-    trained: Path, data: Path, tmp_path: Path, key: str, value: object
+    short: dict[str, Any], trained: Path, data: Path, tmp_path: Path, key: str, value: object
 ) -> None:
     named = key.removesuffix(".0").replace(".", r"\.")
     with pytest.raises(ValueError, match=f"settings: {named} is not what"):
         train(
-            load_settings("demo", {**TINY, key: value}),
+            load_settings("demo", {**short, key: value}),
             data=data,
             run=tmp_path / "run",
             output=tmp_path / "x",
@@ -155,13 +147,15 @@ def test_another_visual_side_is_refused(
         )
 
 
-def test_boxes_can_come_from_a_folder(trained: Path, data: Path, tmp_path: Path) -> None:
+def test_boxes_can_come_from_a_folder(
+    short: dict[str, Any], trained: Path, data: Path, tmp_path: Path
+) -> None:
     boxes = tmp_path / "boxes"
     boxes.mkdir()
     posts = [p for split in ("train", "dev") for p in read_split(data, split, labels=LABELS)]
     for post in posts:
         np.savez(boxes / f"{post.id}.npz", num_boxes=1, bounding_boxes=[[1.0, 2.0, 30.0, 40.0]])
-    settings = load_settings("demo", {**TINY, "training.network.epochs": 1})
+    settings = load_settings("demo", {**short, "training.network.epochs": 1})
     arguments = {"data": data, "run": tmp_path / "run", "visual_from": trained / "one"}
     train(settings, **arguments, output=tmp_path / "two", proposals=boxes, progress=False)
     scores = np.load(tmp_path / "run" / "regions_train" / "scores.npy")
@@ -171,9 +165,11 @@ def test_boxes_can_come_from_a_folder(trained: Path, data: Path, tmp_path: Path)
         train(settings, **arguments, output=tmp_path / "three", progress=False)
 
 
-def test_text_only_training_is_chosen_by_mner(data: Path, tmp_path: Path) -> None:
+def test_text_only_training_is_chosen_by_mner(
+    short: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
     visual = {"training.region_proposer.epochs": 0, "training.region_encoder.epochs": 0}
-    values = {**TINY, **visual, "training.network.epochs": 1, "training.selection": "mner"}
+    values = {**short, **visual, "training.network.epochs": 1, "training.selection": "mner"}
     report = train(
         load_settings("demo", values),
         data=data,
@@ -188,11 +184,11 @@ def test_text_only_training_is_chosen_by_mner(data: Path, tmp_path: Path) -> Non
 
 
 def test_a_run_of_other_settings_or_data_is_refused(
-    trained: Path, data: Path, settings: Settings, tmp_path: Path
+    short: dict[str, Any], trained: Path, data: Path, settings: Settings, tmp_path: Path
 ) -> None:
     arguments = {"run": trained / "run", "output": tmp_path / "x", "progress": False}
     with pytest.raises(ValueError, match=r"other settings \(network\.layers\)"):
-        train(load_settings("demo", {**TINY, "network.layers": 3}), data=data, **arguments)
+        train(load_settings("demo", {**short, "network.layers": 3}), data=data, **arguments)
     other = tmp_path / "other"
     draw_posts(split="train", count=24, seed=5, output=other)
     draw_posts(split="dev", count=8, seed=2, output=other)
@@ -200,7 +196,9 @@ def test_a_run_of_other_settings_or_data_is_refused(
         train(settings, data=other, **arguments)
 
 
-def test_text_only_data_trains_without_the_visual_stages(data: Path, tmp_path: Path) -> None:
+def test_text_only_data_trains_without_the_visual_stages(
+    short: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "text"
     (folder / "txt").mkdir(parents=True)
     for split in ("train", "dev"):
@@ -217,11 +215,11 @@ def test_text_only_data_trains_without_the_visual_stages(data: Path, tmp_path: P
             progress=False,
         )
 
-    report = run("text-only", {**TINY, **visual})
+    report = run("text-only", {**short, **visual})
     assert report is not None
     assert [s["name"] for s in report["stages"]] == ["network"]
     with pytest.raises(ValueError, match=r"region_proposer.epochs"):
-        run("other", TINY)
+        run("other", short)
 
 
 def snapshot(folder: Path) -> dict[Path, bytes]:
@@ -260,11 +258,11 @@ def test_a_finished_runs_checkpoint_is_written_again_where_it_is_gone(
 
 
 def test_what_cannot_be_written_to_or_taken_from_is_refused_at_the_start(
-    trained: Path, data: Path, settings: Settings, tmp_path: Path
+    short: dict[str, Any], trained: Path, data: Path, settings: Settings, tmp_path: Path
 ) -> None:
     file = tmp_path / "file"
     file.touch()
-    other = load_settings("demo", {**TINY, "training.seed": 4})
+    other = load_settings("demo", {**short, "training.seed": 4})
     arguments = {"data": data, "run": tmp_path / "run", "progress": False}
     before = snapshot(trained / "one")
     with pytest.raises(ValueError, match="holds a checkpoint of another run; name another --outp"):
@@ -283,7 +281,7 @@ def test_what_cannot_be_written_to_or_taken_from_is_refused_at_the_start(
 
 
 def test_a_dev_split_without_entities_is_said_and_patience_refused(
-    data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    short: dict[str, Any], data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "text"
     (folder / "txt").mkdir(parents=True)
@@ -291,7 +289,10 @@ def test_a_dev_split_without_entities_is_said_and_patience_refused(
     dev = (data / "txt" / "dev.txt").read_text()
     (folder / "txt" / "dev.txt").write_text(re.sub(r"\t[BI]-\w+", "\tO", dev))
     stages = ("region_proposer", "region_encoder", "network")
-    values = {**TINY, **dict(zip((f"training.{s}.epochs" for s in stages), (0, 0, 1), strict=True))}
+    values = {
+        **short,
+        **dict(zip((f"training.{s}.epochs" for s in stages), (0, 0, 1), strict=True)),
+    }
     arguments = {"data": folder, "run": tmp_path / "run", "output": tmp_path / "x"}
     with pytest.raises(ValueError, match=r"training\.network\.patience needs entities in the dev"):
         train(load_settings("demo", {**values, "training.network.patience": 2}), **arguments)

@@ -1,0 +1,65 @@
+"""The CUDA profile: what runs its graphs, and the parameters that say so to the engine models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mqspn_backend.providers import Provider
+from mqspn_backend.tensors import MODELS, ModelSpec
+
+__all__ = ["CudaProfile", "engine_parameters"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CudaProfile:
+    """What runs the graphs under the CUDA profile.
+
+    ``provider``: ONNX Runtime's execution provider "cuda" or "tensorrt"; "cpu" takes the same way
+    on a machine without a GPU. ``fp16``: TensorRT may compute in half precision. Raises ValueError
+    for another provider, or ``fp16`` without TensorRT.
+    """
+
+    provider: str = "cuda"
+    fp16: bool = False
+
+    def __post_init__(self) -> None:
+        Provider(name=self.provider, fp16=self.fp16)
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.provider != "cpu"
+
+
+def engine_parameters(
+    cuda: CudaProfile,
+    spec: ModelSpec,
+    engines: Sequence[str],
+    shape: Callable[[str, int, int], Sequence[int]],
+    *,
+    max_batch_size: int,
+    buckets: Sequence[int],
+) -> dict[str, str]:
+    """The parameters of engine ``spec``, one of ``engines``, by name.
+
+    ``shape``: a tensor's name, B and L to its shape. TensorRT's profile reaches from one post of
+    the shortest bucket to the largest batch of the longest; it is tuned for the largest batch at
+    the middle bucket, as the plans of `mqspn compile` are.
+    """
+    parameters = {"provider": cuda.provider, "FORCE_CPU_ONLY_INPUT_TENSORS": "no"}
+    read = {name for model in engines for name in MODELS[model].inputs}
+    if host := [name for name in spec.outputs if name not in read]:
+        parameters["host_outputs"] = ",".join(host)
+    if cuda.provider == "tensorrt":
+        parameters["fp16"] = str(cuda.fp16).lower()
+        middle = buckets[(len(buckets) - 1) // 2]
+        for key, posts, tokens in (
+            ("min", 1, buckets[0]),
+            ("opt", max_batch_size, middle),
+            ("max", max_batch_size, buckets[-1]),
+        ):
+            shapes = [
+                f"{name}:{'x'.join(map(str, shape(name, posts, tokens)))}" for name in spec.inputs
+            ]
+            parameters[f"trt_profile_{key}_shapes"] = ",".join(shapes)
+    return parameters

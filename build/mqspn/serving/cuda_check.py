@@ -1,0 +1,52 @@
+"""Whether a repository's CUDA profile can be served here, asked before a server is started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mqspn.engines.compute import find_gpus
+from mqspn.serving.errors import ProviderRefusedError
+
+__all__ = ["check_cuda", "cuda_providers"]
+
+
+def check_cuda(repository: Path) -> None:
+    """Raise ProviderRefusedError where the CUDA profile of ``repository`` cannot run here.
+
+    One sentence: what was found, what is needed, the command that mends it. Whether a provider
+    that is installed starts as well is seen when the models are loaded, and refused there.
+    """
+    from mqspn_backend.providers import ProviderError, check_installed
+
+    providers = cuda_providers(repository)
+    if not providers:
+        raise ProviderRefusedError(
+            f"found no CUDA profile in {repository}, needed a configs/cuda.pbtxt in every engine; "
+            "make the repository again with `mqspn build`"
+        )
+    if providers != {"cpu"} and not find_gpus():
+        raise ProviderRefusedError(
+            "found no GPU, needed one that CUDA shows; start where `nvidia-smi` lists it, or use "
+            "--profile cpu"
+        )
+    try:
+        for provider in sorted(providers):
+            check_installed(provider)
+    except ProviderError as error:
+        raise ProviderRefusedError(str(error)) from error
+
+
+def cuda_providers(repository: Path) -> set[str]:
+    """The execution providers that the CUDA profile of ``repository`` names."""
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2 as pb
+
+    found = set()
+    for path in repository.glob("*/configs/cuda.pbtxt"):
+        try:
+            config = text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
+        except text_format.ParseError as error:
+            raise ProviderRefusedError(f"{path} is no model configuration: {error}") from error
+        if "provider" in config.parameters:
+            found.add(config.parameters["provider"].string_value)
+    return found

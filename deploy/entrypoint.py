@@ -1,0 +1,164 @@
+"""What the container runs: the init step that makes the plans, the server, its health check.
+
+    entrypoint.py plans    compile what the plan volume lacks (image `plans`)
+    entrypoint.py serve    check the plans, then become tritonserver (image `server`)
+    entrypoint.py ready    exit 0 once every model is ready
+
+Further arguments of `serve` go to tritonserver. MQSPN_PRECISION names the precision (fp16 where it
+is not set), MQSPN_OPERATOR_KEY the key that opens statistics and the like (docs/serving.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NoReturn
+
+from mqspn.engines.compute import Runtime, find_runtime
+from mqspn.engines.manifest import PLAN, check_plans, digest, engine_models, manifest_path
+from mqspn.engines.profiles import serving_profile
+from mqspn.serving.backend_directory import link_backends, server_environment
+from mqspn.serving.errors import ServerError
+from mqspn.serving.find_server import find_server
+from mqspn.serving.server_settings import ServerSettings
+
+__all__ = ["link_repository", "main", "make_plans", "plan_folder", "serve"]
+
+_MEND = "run `docker compose -f deploy/compose.yaml run --rm plans`"
+
+
+def plan_folder(plans: Path, repository: Path, precision: str, runtime: Runtime) -> Path:
+    """The folder on the volume ``plans`` for ``repository`` as ``runtime`` serves it.
+
+    Its name is made of what the plans' manifests say of their origin (graphs, shapes, precision,
+    TensorRT, GPU), so that the plans of two checkpoints or two releases lie side by side.
+    """
+    engines = {
+        model: {
+            "onnx_sha256": digest(repository / model / "1" / "model.onnx"),
+            "profile": {
+                name: asdict(shapes) for name, shapes in serving_profile(repository, model).items()
+            },
+        }
+        for model in engine_models(repository)
+    }
+    if not engines:
+        raise FileNotFoundError(
+            f"{repository} is not a model repository; mount one there that `mqspn build` made"
+        )
+    gpu = runtime.gpus[0] if runtime.gpus else None
+    origin = [engines, precision, runtime.tensorrt, None if gpu is None else asdict(gpu)]
+    key = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+    where = "no-gpu" if gpu is None else f"sm{gpu.compute_capability}"
+    return plans / f"tensorrt-{runtime.tensorrt or 'unknown'}-{where}-{precision}-{key[:16]}"
+
+
+def make_plans(plans: Path, repository: Path, precision: str, engine: str) -> NoReturn:
+    """Become `mqspn compile` into the plans' folder; it keeps every plan that matches."""
+    folder = plan_folder(plans, repository, precision, find_runtime())
+    folder.mkdir(parents=True, exist_ok=True)
+    # Two init steps on one volume take turns. The lock lasts until the compiler ends.
+    lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    os.set_inheritable(lock, True)
+    print(f"plans: {folder}", flush=True)
+    arguments = ["compile", f"--repository={repository}", f"--output={folder}"]
+    arguments += [f"--engine={engine}", f"--precision={precision}"]
+    os.execv(sys.executable, [sys.executable, "-m", "mqspn.cli", *arguments])
+
+
+def serve(
+    plans: Path, repository: Path, precision: str, run: Path, arguments: Sequence[str]
+) -> NoReturn:
+    """Become tritonserver on ``repository`` with its plans, linked together in ``run``.
+
+    Raises PlanError for a plan that is absent or not the right one, ServerError without a server.
+    """
+    runtime = find_runtime()
+    folder = plan_folder(plans, repository, precision, runtime)
+    check_plans(repository, runtime, plans=folder, mend=_MEND)
+    installation = find_server("gpu")
+    shutil.rmtree(run, ignore_errors=True)
+    run.mkdir(parents=True)
+    link_repository(repository, folder, run / "models")
+    settings = ServerSettings(
+        repository=run / "models",
+        profile="gpu",
+        host="0.0.0.0",  # which of it leaves the machine is for the published ports to say
+        operator_key=os.environ.get("MQSPN_OPERATOR_KEY") or None,
+        extra_args=("--allow-client-shm=false", *arguments),
+    )
+    command = settings.arguments(
+        backends=link_backends(installation, run), caches=installation.caches, shm_prefix="mqspn_"
+    )
+    environment = server_environment(installation, run, None)
+    executable = str(installation.executable)
+    sys.stdout.flush()
+    os.execve(executable, [executable, *command], environment)
+
+
+def link_repository(repository: Path, plans: Path, target: Path) -> None:
+    """Make the model repository ``target`` of links: ``repository``'s files, the plans' files."""
+    target.mkdir(parents=True)
+    for source in sorted(repository.absolute().rglob("*")):
+        link = target / source.relative_to(repository.absolute())
+        if source.is_dir():
+            link.mkdir()
+        elif not source.name.startswith(PLAN):
+            link.symlink_to(source)
+    for model in engine_models(repository):
+        plan, link = plans.absolute() / f"{model}.plan", target / model / "1" / PLAN
+        link.symlink_to(plan)
+        manifest_path(link).symlink_to(manifest_path(plan))
+
+
+def _ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
+    try:
+        connection.request("GET", "/v2/health/ready")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def main() -> None:
+    """Do what the command line says; what a user can mend ends it with one sentence."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
+    parser.add_argument("command", choices=("plans", "serve", "ready"))
+    parser.add_argument("--repository", type=Path, default="/models")
+    parser.add_argument("--plans", type=Path, default="/plans")
+    parser.add_argument("--run", type=Path, default="/tmp/mqspn", help="serve: folder for links")
+    parser.add_argument("--engine", default="tensorrt", help="plans: for trials without a GPU")
+    parser.add_argument("--http-port", type=int, default=8000, help="ready: the port to ask")
+    options, further = parser.parse_known_args()
+    if further and options.command != "serve":
+        parser.error(f"unknown: {' '.join(further)}")
+    precision = os.environ.get("MQSPN_PRECISION") or "fp16"
+    try:
+        if options.command == "ready":
+            sys.exit(0 if _ready(options.http_port) else 1)
+        elif options.command == "plans":
+            make_plans(options.plans, options.repository, precision, options.engine)
+        else:
+            serve(options.plans, options.repository, precision, options.run, further)
+    except (ValueError, OSError, ServerError) as error:
+        sys.exit(f"mqspn {options.command}: {error}")
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """The text above as it is written, defaults after each option."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""The CUDA profile on a real server, without a GPU: its provider is "cpu", its way the same.
+
+Tensors come as DLPack capsules of Triton's own tensors, are bound where they lie, joined, split and
+handed back as capsules. Only the device differs.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from mqspn.repository import ENGINES, CudaProfile, build_repository
+from mqspn.serving import ServerSettings, ServerStartError, TritonServer
+
+SERVE = "import typer; from mqspn.serving.command import serve; typer.run(serve)"
+OPERATOR = {"triton-grpc-protocol-operator-key": "test-key"}
+
+
+@pytest.fixture(scope="module")
+def dlpack_server(
+    tiny_export: Any,
+    settings: Callable[..., ServerSettings],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[TritonServer]:
+    """`tiny_export` under the CUDA profile on the host; batches wait long for company."""
+    folder = tmp_path_factory.mktemp("dlpack_server")
+    repository = folder / "model_repository"
+    build_repository(**vars(tiny_export), output=repository, cuda=CudaProfile(provider="cpu"))
+    for name in ENGINES:
+        path = repository / name / "configs" / "cuda.pbtxt"
+        text = path.read_text()
+        assert "delay_microseconds: 500 " in text
+        path.write_text(text.replace("delay_microseconds: 500 ", "delay_microseconds: 500000 "))
+    with TritonServer(
+        settings(repository, profile="cuda", log_file=folder / "server.log")
+    ) as running:
+        yield running
+
+
+def feeds(name: str, posts: int, tokens: int, seed: int) -> dict[str, np.ndarray]:
+    """Random inputs of one engine of `tiny_export`."""
+    rng = np.random.default_rng(seed)
+    boxes = rng.random((posts, 3, 4), np.float32)
+    pixels = rng.integers(0, 256, (posts, 3, 16, 16)).astype(np.uint8)
+    mask = np.ones((posts, tokens), np.int32)
+    return {
+        "text_encoder": {
+            "INPUT_IDS": rng.integers(0, 5, (posts, tokens)).astype(np.int32),
+            "ATTENTION_MASK": mask,
+        },
+        "region_proposer": {
+            "PIXELS": pixels,
+            "IMAGE_SIZE": rng.integers(0, 2, (posts, 2)).astype(np.int32),
+        },
+        "region_encoder": {"PIXELS": pixels, "REGION_BOXES": boxes},
+        "query_decoder": {
+            "TEXT_STATES": rng.random((posts, tokens, 4), np.float32),
+            "ATTENTION_MASK": mask,
+            "REGION_STATES": rng.random((posts, 3, 4), np.float32),
+            "REGION_SCORES": rng.random((posts, 3), np.float32),
+        },
+    }[name]
+
+
+def tensors(arrays: dict[str, np.ndarray]) -> list[triton.InferInput]:
+    types = {"int32": "INT32", "float32": "FP32", "uint8": "UINT8"}
+    made = []
+    for name, array in arrays.items():
+        made.append(triton.InferInput(name, array.shape, types[array.dtype.name]))
+        made[-1].set_data_from_numpy(array)
+    return made
+
+
+def outputs(answer: triton.InferResult) -> dict[str, np.ndarray]:
+    return {o.name: answer.as_numpy(o.name) for o in answer.get_response().outputs}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_requests_of_one_batch_get_what_each_gets_from_the_cpu_profile(
+    name: str,
+    dlpack_server: TritonServer,
+    tiny_server: TritonServer,
+    eventually: Callable[..., bool],
+) -> None:
+    sent = [feeds(name, posts, tokens, i) for i, (posts, tokens) in enumerate([(1, 8), (2, 8)])]
+    sent.append(feeds(name, 1, 16, 9))
+    answers: Queue[Any] = Queue()
+
+    def executions(client: triton.InferenceServerClient) -> tuple[int, int]:
+        stats = client.get_inference_statistics(name, headers=OPERATOR).model_stats[0]
+        return stats.inference_count, stats.execution_count
+
+    with triton.InferenceServerClient(dlpack_server.url) as client:
+        before = executions(client)
+        for i, arrays in enumerate(sent):
+            client.async_infer(
+                name, tensors(arrays), lambda result, error, i=i: answers.put((i, result, error))
+            )
+        found = {}
+        for _ in sent:
+            i, result, error = answers.get(timeout=20)
+            assert error is None
+            found[i] = outputs(result)
+        # An answer may come before it is counted.
+        assert eventually(lambda: executions(client)[0] - before[0] == 4)
+        runs = executions(client)[1] - before[1]
+    assert runs < len(sent), "no two requests were joined"
+    with triton.InferenceServerClient(tiny_server.url) as client:
+        for i, arrays in enumerate(sent):
+            expected = outputs(client.infer(name, tensors(arrays)))
+            assert set(found[i]) == set(expected)
+            for output, array in expected.items():
+                np.testing.assert_array_equal(found[i][output], array, err_msg=output)
+
+
+def test_only_the_asked_outputs_come_back(dlpack_server: TritonServer) -> None:
+    asked = [triton.InferRequestedOutput("END_PROBS")]
+    with triton.InferenceServerClient(dlpack_server.url) as client:
+        answer = client.infer(
+            "query_decoder", tensors(feeds("query_decoder", 2, 8, 0)), outputs=asked
+        )
+    assert list(outputs(answer)) == ["END_PROBS"]
+
+
+@pytest.mark.parametrize("model", ["mqspn", "mqspn_regions"])
+def test_the_ensembles_answer_as_under_the_cpu_profile(
+    model: str, dlpack_server: TritonServer, tiny_server: TritonServer
+) -> None:
+    posts = np.array([[b"Ada " * n] for n in (1, 3, 12)], np.object_)
+    photo = min((Path(__file__).resolve().parents[2] / "demo" / "images").glob("*.jpg"))
+    images = np.array([[b""], [photo.read_bytes()], [b""]], np.object_)
+    arrays = [("TEXT", posts, "BYTES"), ("IMAGE", images, "BYTES")]
+    if model == "mqspn_regions":
+        boxes = np.array([[[0, 0, 0, 0]], [[1, 2, 30, 40]], [[0, 0, 0, 0]]], np.float32)
+        arrays.append(("REGIONS", boxes, "FP32"))
+    inputs = []
+    for name, array, dtype in arrays:
+        inputs.append(triton.InferInput(name, array.shape, dtype))
+        inputs[-1].set_data_from_numpy(array)
+    answers = []
+    for server in (dlpack_server, tiny_server):
+        with triton.InferenceServerClient(server.url) as client:
+            answer = client.infer(model, inputs, client_timeout=20.0)
+        answers.append(answer.as_numpy("ENTITIES").ravel().tolist())
+    assert answers[0] == answers[1]
+    assert all(b'"text":"Ada"' in text.replace(b" ", b"") for text in answers[0])
+
+
+def test_an_engine_that_would_fall_back_to_the_cpu_does_not_load(
+    tiny_export: Any, settings: Callable[..., ServerSettings], tmp_path: Path
+) -> None:
+    repository = tmp_path / "model_repository"
+    build_repository(**vars(tiny_export), output=repository)
+    configs = repository / "text_encoder" / "configs"
+    # Triton itself would refuse KIND_GPU here, before the model is asked.
+    text = (configs / "cuda.pbtxt").read_text().replace("KIND_GPU", "KIND_CPU")
+    (configs / "cpu.pbtxt").write_text(text)
+    with pytest.raises(ServerStartError) as caught, TritonServer(settings(repository)):
+        pass
+    reason = str(caught.value)
+    assert re.search(r"found onnxruntime [\d.]+, without CUDAExecutionProvider; needed", reason)
+    assert "pip install 'mqspn-triton[cuda]'" in reason
+
+
+def test_the_command_refuses_at_once_where_there_is_no_gpu(
+    tiny_export: Any, tmp_path: Path
+) -> None:
+    repository = tmp_path / "model_repository"
+    build_repository(**vars(tiny_export), output=repository)
+    command = [sys.executable, "-c", SERVE, f"--repository={repository}", "--profile=cuda"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    *_, last = ended.stderr.splitlines()
+    # A machine with a GPU has the test's ONNX Runtime all the same, which is the CPU's.
+    assert re.match("mqspn serve: found (no GPU|onnxruntime [0-9.]+, without CUDA)", last)
+    assert not (tmp_path / "mqspn-serve.log").exists()
