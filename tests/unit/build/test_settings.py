@@ -12,7 +12,7 @@ from mqspn.settings import load_settings, settings_from_dict
 
 
 def test_packaged_settings_load_and_round_trip(tmp_path: Path) -> None:
-    for name in ("demo", "base", "twitter_gmner", "twitter_fmnerg", "twitter_text"):
+    for name in ("demo", "base", "base_untrained", "twitter_gmner", "twitter_fmnerg", "twitter_text"):
         settings = load_settings(name)
         path = tmp_path / f"{name}.json"
         path.write_text(settings.to_json())
@@ -250,7 +250,7 @@ def test_every_bound_is_of_a_setting() -> None:
 
 
 def test_an_unknown_file_lists_the_packaged_ones() -> None:
-    with pytest.raises(FileNotFoundError, match="base, demo"):
+    with pytest.raises(FileNotFoundError, match="base, base_untrained, demo"):
         load_settings("dmo")
 
 

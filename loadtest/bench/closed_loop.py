@@ -1,0 +1,91 @@
+"""Closed-loop load: each of N callers sends its next post when it has the answer to its last."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from mqspn_client import Client, MqspnError
+from posts import LoadPost
+
+__all__ = ["Load", "run_load"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What ``callers`` at once measured in ``seconds``, from the first call to the last answer.
+
+    ``latencies_s``: seconds of each answered call. ``failures``: the other calls' errors.
+    ``client_cpu_s``: processor seconds of this process, the caller's side; near ``seconds`` or
+    above it, the callers were what limited the throughput.
+    """
+
+    callers: int
+    seconds: float
+    latencies_s: tuple[float, ...]
+    failures: tuple[str, ...]
+    client_cpu_s: float
+
+    @property
+    def posts_per_second(self) -> float:
+        return len(self.latencies_s) / self.seconds
+
+    def figures(self) -> dict[str, Any]:
+        """Posts a second, and percentiles of the latency in ms (None where nothing came back)."""
+        found: dict[str, float | None] = {"p50_ms": None, "p99_ms": None}
+        if self.latencies_s:
+            milliseconds = np.percentile(np.array(self.latencies_s) * 1000, [50, 99])
+            found = dict(zip(found, (round(float(m), 2) for m in milliseconds), strict=True))
+        return {
+            "callers": self.callers,
+            "calls": len(self.latencies_s),
+            "failed": len(self.failures),
+            "posts_per_second": round(self.posts_per_second, 2),
+            **found,
+            "client_cpu_share": round(self.client_cpu_s / self.seconds, 3),
+        }
+
+
+def run_load(client: Client, posts: Sequence[LoadPost], *, callers: int, seconds: float) -> Load:
+    """Send ``posts`` in turn for ``seconds``; every caller makes one call at least.
+
+    ``client`` should not try again by itself: a failure is to be seen.
+    """
+    order = itertools.count()  # its next() is one operation of the interpreter
+    barrier = threading.Barrier(callers)
+
+    def call(deadline: list[float]) -> tuple[list[float], list[str]]:
+        latencies, failures = [], []
+        if barrier.wait() == 0:
+            deadline.append(time.perf_counter() + seconds)
+        barrier.wait()
+        while True:
+            post = posts[next(order) % len(posts)]
+            start = time.perf_counter()
+            try:
+                client.predict(post.text, post.image)
+            except MqspnError as error:
+                failures.append(str(error))
+                time.sleep(0.05)  # a dead server refuses thousands of calls a second
+            else:
+                latencies.append(time.perf_counter() - start)
+            if time.perf_counter() >= deadline[0]:
+                return latencies, failures
+
+    deadline: list[float] = []
+    start, cpu = time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(callers) as pool:
+        outcomes = list(pool.map(lambda _: call(deadline), range(callers)))
+    return Load(
+        callers=callers,
+        seconds=time.perf_counter() - start,
+        latencies_s=tuple(s for latencies, _ in outcomes for s in latencies),
+        failures=tuple(f for _, failures in outcomes for f in failures),
+        client_cpu_s=time.process_time() - cpu,
+    )

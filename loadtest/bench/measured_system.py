@@ -1,0 +1,105 @@
+"""What `gpu.py` measures: a checkpoint, its model repository, and servers on free ports."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mqspn.checkpoint import Checkpoint, load_checkpoint
+from mqspn.engines.precision import Precision
+from mqspn.export import build_from_checkpoint
+from mqspn.repository import CudaProfile
+from mqspn.serving import ServerSettings, TritonServer
+from mqspn.serving.ports import free_ports
+from mqspn.serving.server_settings import Profile
+
+from bench.random_checkpoint import write_random_checkpoint
+from bench.run_settings import RunSettings
+
+__all__ = ["MeasuredSystem", "compile_plans", "make_system", "running_server"]
+
+_ROOT = Path(__file__).resolve().parent.parent
+_DEMO_CHECKPOINT = _ROOT / "build" / "checkpoints" / "demo"
+_DEMO_REPOSITORY = _ROOT / "model_repository"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredSystem:
+    """A checkpoint and the model repository that serves it."""
+
+    checkpoint: Checkpoint
+    repository: Path
+
+
+def make_system(
+    settings: RunSettings, texts: Sequence[str], work: Path, *, timeout_s: float
+) -> MeasuredSystem:
+    """The checkpoint and a repository of it in ``work``, with plans for the profile "gpu".
+
+    ``texts``: what a new checkpoint's tokenizer must know. ``timeout_s``: for compiling plans.
+    Raises what `mqspn build` and `compile_plans` raise.
+    """
+    repository = work / "model_repository"
+    folder = settings.checkpoint
+    if folder is None and settings.size == "demo":
+        folder = _DEMO_CHECKPOINT
+    elif folder is None:
+        folder = work / "checkpoint"
+        write_random_checkpoint(folder, texts)
+    if folder == _DEMO_CHECKPOINT and settings.cuda == CudaProfile():
+        shutil.copytree(_DEMO_REPOSITORY, repository)
+    else:
+        for _ in build_from_checkpoint(folder, repository, cuda=settings.cuda):
+            pass
+    if settings.profile == "gpu":
+        compile_plans(repository, "tensorrt", settings.precision, output=None, timeout_s=timeout_s)
+    return MeasuredSystem(checkpoint=load_checkpoint(folder), repository=repository)
+
+
+def compile_plans(
+    repository: Path, engine: str, precision: Precision, *, output: Path | None, timeout_s: float
+) -> None:
+    """`mqspn compile` in a process of its own, which can be ended when its time is over.
+
+    ``output``: the folder for the plans; None puts them where Triton looks. Raises RuntimeError
+    with the command's last lines where it fails or is not done in ``timeout_s``.
+    """
+    command = [sys.executable, "-m", "mqspn.cli", "compile", "--repository", str(repository)]
+    command += ["--engine", engine, "--precision", precision]
+    if output is not None:
+        command += ["--output", str(output)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"`mqspn compile` was not done in {timeout_s:.0f} s") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["it says nothing"]
+        raise RuntimeError(f"`mqspn compile` failed: {' '.join(lines[-3:])}")
+
+
+@contextmanager
+def running_server(
+    repository: Path, profile: Profile, *, ready_timeout_s: float, log_file: Path
+) -> Iterator[TritonServer]:
+    """A server on three free ports of this machine, its statistics open to its `operator_key`."""
+    grpc_port, http_port, metrics_port = free_ports(3)
+    settings = ServerSettings(
+        repository=repository,
+        profile=profile,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        metrics_port=metrics_port,
+        ready_timeout_s=ready_timeout_s,
+        operator_key=secrets.token_hex(16),
+        log_file=log_file,
+    )
+    with TritonServer(settings) as server:
+        yield server
