@@ -33,6 +33,8 @@ from mqspn.serving.server_settings import ServerSettings
 
 __all__ = ["link_repository", "main", "make_plans", "plan_folder", "serve"]
 
+#: Those of `mqspn compile`, whose module needs the compiler's packages.
+PRECISIONS = ("fp32", "fp16", "bf16")
 _MEND = "run `docker compose -f deploy/compose.yaml run --rm plans`"
 
 
@@ -65,12 +67,18 @@ def plan_folder(plans: Path, repository: Path, precision: str, runtime: Runtime)
 def make_plans(plans: Path, repository: Path, precision: str, engine: str) -> NoReturn:
     """Become `mqspn compile` into the plans' folder; it keeps every plan that matches."""
     folder = plan_folder(plans, repository, precision, find_runtime())
-    folder.mkdir(parents=True, exist_ok=True)
-    # Two init steps on one volume take turns. The lock lasts until the compiler ends.
-    lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    print(f"plans: {folder}", flush=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Two init steps on one volume take turns. The lock lasts until the compiler ends.
+        lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {plans} as user {os.getuid()} ({error.strerror}); mount a volume "
+            "that this user owns"
+        ) from error
     fcntl.flock(lock, fcntl.LOCK_EX)
     os.set_inheritable(lock, True)
-    print(f"plans: {folder}", flush=True)
     arguments = ["compile", f"--repository={repository}", f"--output={folder}"]
     arguments += [f"--engine={engine}", f"--precision={precision}"]
     os.execv(sys.executable, [sys.executable, "-m", "mqspn.cli", *arguments])
@@ -134,20 +142,27 @@ def _ready(port: int) -> bool:
 
 def main() -> None:
     """Do what the command line says; what a user can mend ends it with one sentence."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Formatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=_Formatter, allow_abbrev=False
+    )
     parser.add_argument("command", choices=("plans", "serve", "ready"))
     parser.add_argument("--repository", type=Path, default="/models")
     parser.add_argument("--plans", type=Path, default="/plans")
     parser.add_argument("--run", type=Path, default="/tmp/mqspn", help="serve: folder for links")
     parser.add_argument("--engine", default="tensorrt", help="plans: for trials without a GPU")
-    parser.add_argument("--http-port", type=int, default=8000, help="ready: the port to ask")
+    parser.add_argument("--ready-port", type=int, default=8000, help="ready: the port to ask")
     options, further = parser.parse_known_args()
     if further and options.command != "serve":
         parser.error(f"unknown: {' '.join(further)}")
     precision = os.environ.get("MQSPN_PRECISION") or "fp16"
+    if precision not in PRECISIONS:
+        sys.exit(
+            f"mqspn {options.command}: MQSPN_PRECISION is {precision!r}, needed "
+            f"{' or '.join(PRECISIONS)}; set it in the environment of Compose or in deploy/.env"
+        )
     try:
         if options.command == "ready":
-            sys.exit(0 if _ready(options.http_port) else 1)
+            sys.exit(0 if _ready(options.ready_port) else 1)
         elif options.command == "plans":
             make_plans(options.plans, options.repository, precision, options.engine)
         else:

@@ -34,7 +34,7 @@ from bench.report import GpuReport, describe_gpu_machine, print_report
 from bench.run_settings import BASELINES, RunSettings, Size
 from bench.served_engine import ServedEngine
 from bench.server_figures import measure_level
-from bench.torch_network import TorchNetwork, count_flops, network_inputs
+from bench.torch_network import TorchNetwork, count_flops, network_inputs, posts_by_length
 from mqspn.data.posts import Post
 from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
 from mqspn.engines.precision import PRECISIONS, Precision
@@ -46,6 +46,7 @@ from mqspn.evaluation.predictors import ServedPredictor
 from mqspn.serving import TritonServer
 from mqspn.serving.server_settings import PROFILES, Profile
 from mqspn_backend.engine import OnnxEngine
+from mqspn_backend.providers import check_installed
 from mqspn_client import Client, RetrySettings
 from posts import LoadPost
 
@@ -99,9 +100,7 @@ def run(settings: RunSettings, output: Path | None) -> dict[str, Any]:
             standings = []
             if client is not None:
                 levels = report["server"]["levels"]
-                standings = server_standings(
-                    client, sent, levels, batches, profile=settings.profile
-                )
+                standings = server_standings(client, sent, levels, batches, settings=settings)
             standings += baseline_standings(
                 settings, system, batches, device=device, deadline=deadline, work=work, stack=stack
             )
@@ -210,10 +209,15 @@ def _measure_peak(
     posts: list[Post],
     device: torch.device,
 ) -> None:
-    inputs = network_inputs(system.checkpoint, posts[:1], device)
     network = TorchNetwork(system.checkpoint, torch.float32, device)
-    report["flops_per_post"] = count_flops(network, inputs)
-    report["tokens"] = int(inputs[0].shape[1])
+    by_length = posts_by_length(system.checkpoint, posts)
+    flops = {
+        length: count_flops(network, network_inputs(system.checkpoint, members[:1], device))
+        for length, members in by_length.items()
+    }
+    total = sum(flops[length] * len(members) for length, members in by_length.items())
+    report["flops_per_post"] = total // len(posts)
+    report["posts_by_tokens"] = {length: len(by_length[length]) for length in sorted(by_length)}
     report["peak"] = measure_matmul_peak(device, DTYPES[settings.precision]).to_dict()
 
 
@@ -278,6 +282,8 @@ def gpu(
             differing_share=differing_share,
             time_limit_s=time_limit,
         )
+        if settings.profile == "cuda":
+            check_installed(settings.provider)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     logging.getLogger("mqspn.data.reader").setLevel(logging.ERROR)

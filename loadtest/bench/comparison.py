@@ -33,11 +33,13 @@ def server_standings(
     levels: list[dict[str, Any]],
     batches: Mapping[int, Inputs],
     *,
-    profile: str,
+    settings: RunSettings,
 ) -> list[Standing]:
     """The server with one caller beside batches of one, and beside the largest with as many
     callers as gave the most posts a second in ``levels``.
     """
+
+    served = f"server, {settings.profile} profile in {settings.served_precision}"
 
     def rate(callers: int, seconds: float) -> float:
         load = run_load(client, posts, callers=callers, seconds=seconds)
@@ -49,7 +51,7 @@ def server_standings(
     return [
         Standing(
             contender=Contender(
-                name=f"server, {profile} profile, {callers} caller{'s' * (callers > 1)}",
+                name=f"{served}, {callers} caller{'s' * (callers > 1)}",
                 batch=batch,
                 rate=partial(rate, callers),
             )

@@ -42,6 +42,8 @@ def measure_matmul_peak(
     """Multiply square matrices of each side for ``seconds``; the best run of each side counts.
 
     A run is as many products as take a few milliseconds, so that waiting for the GPU is not timed.
+    Where a single product takes longer than ``seconds`` it counts by itself, and larger sides are
+    left out.
     """
     rates = {}
     for side in sides or SIDES[device.type]:
@@ -56,7 +58,11 @@ def measure_matmul_peak(
             wait_for(device)
             return time.perf_counter() - start
 
-        run(2)
+        once = run(1)
+        if once > seconds:
+            rates[side] = 2 * side**3 / once
+            break
+        run(1)
         count = max(1, round(0.02 / run(1)))
         end = time.perf_counter() + seconds
         best = run(count)

@@ -24,7 +24,7 @@ from bench.run_settings import RunSettings
 
 __all__ = ["MeasuredSystem", "compile_plans", "make_system", "running_server"]
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _DEMO_CHECKPOINT = _ROOT / "build" / "checkpoints" / "demo"
 _DEMO_REPOSITORY = _ROOT / "model_repository"
 

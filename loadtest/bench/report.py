@@ -118,7 +118,8 @@ def print_report(values: dict[str, Any]) -> None:
     name = f"{gpu['name']}, driver {gpu['driver']}" if gpu else "no GPU"
     console.print(
         f"{machine['processor']}, {machine['cores']} cores; {name}\n"
-        f"{settings['size']} size, profile {settings['profile']}, {settings['precision']}",
+        f"{settings['size']} size; server: profile {settings['profile']} in "
+        f"{settings['served_precision']}; baselines and peak: {settings['precision']}",
         highlight=False,
     )
     if "answers" in values:

@@ -87,4 +87,8 @@ class RunSettings:
     def to_dict(self) -> dict[str, Any]:
         """As it stands in the report: no path of this machine."""
         values = asdict(self)
-        return {**values, "checkpoint": self.checkpoint and self.checkpoint.name}
+        return {
+            **values,
+            "checkpoint": self.checkpoint and self.checkpoint.name,
+            "served_precision": self.served_precision,
+        }

@@ -84,6 +84,15 @@ def network_inputs(
     return ids, mask, images, image_size
 
 
+def posts_by_length(checkpoint: Checkpoint, posts: Sequence[Post]) -> dict[int, list[Post]]:
+    """The ``posts`` by the number of tokens L that serving pads each to, alone."""
+    tokenizer = TextTokenizer(checkpoint.tokenizer, checkpoint.settings.serving.buckets)
+    found: dict[int, list[Post]] = {}
+    for post in posts:
+        found.setdefault(tokenizer.encode([post.text]).input_ids.shape[1], []).append(post)
+    return found
+
+
 @torch.inference_mode()
 def count_flops(module: nn.Module, inputs: Sequence[Tensor]) -> int:
     """Floating-point operations of matrix products and convolutions in one call of ``module``.

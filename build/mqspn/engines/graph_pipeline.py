@@ -19,6 +19,7 @@ from mqspn_backend.text import TextBatch, TextTokenizer
 from numpy.typing import NDArray
 
 from mqspn.data.posts import Post
+from mqspn.engines.profiles import read_configuration
 from mqspn.evaluation.metrics import PredictedEntity
 from mqspn.repository import ENGINES
 
@@ -49,14 +50,20 @@ class GraphPipeline:
     ) -> None:
         folder = repository / "preprocess" / "1"
         self.settings = ServingSettings.from_file(folder / "serving.json")
-        self.tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", self.settings.buckets)
+        self._tokenizer_file = folder / "tokenizer.json"
+        self.tokenizer = TextTokenizer.from_file(self._tokenizer_file, self.settings.buckets)
         self.batch_size = batch_size
+        #: The largest batch that serving makes.
+        self.max_batch_size: int = read_configuration(repository, ENGINES[0]).max_batch_size
         paths = {**graph_paths(repository), **(graphs or {})}
         self._engines = {model: OnnxEngine(paths[model], threads=threads) for model in ENGINES}
 
-    def tensors(self, posts: Sequence[Post]) -> dict[str, Array]:
-        """Every tensor between the models for one batch of ``posts``, by its name in serving."""
-        return self._run(posts)[1]
+    def tensors(self, posts: Sequence[Post], bucket: int | None = None) -> dict[str, Array]:
+        """Every tensor between the models for one batch of ``posts``, by its name in serving.
+
+        ``bucket``: the length to pad to, that of the longest post's bucket where it is None.
+        """
+        return self._run(posts, bucket)[1]
 
     def predict(self, posts: Sequence[Post]) -> list[list[PredictedEntity]]:
         """The entities of each post, in the order of ``posts``; boxes in pixels."""
@@ -81,7 +88,9 @@ class GraphPipeline:
             answers += decode_output(output, self.settings.decoding, self.settings.types)
         return answers
 
-    def _run(self, posts: Sequence[Post]) -> tuple[TextBatch, dict[str, Array]]:
+    def _run(
+        self, posts: Sequence[Post], bucket: int | None = None
+    ) -> tuple[TextBatch, dict[str, Array]]:
         images = [
             read_image(
                 post.image.read_bytes() if post.image is not None else b"",
@@ -91,7 +100,10 @@ class GraphPipeline:
             )
             for post in posts
         ]
-        tokens = self.tokenizer.encode([post.text for post in posts])
+        tokenizer = self.tokenizer
+        if bucket is not None:
+            tokenizer = TextTokenizer.from_file(self._tokenizer_file, (bucket,))
+        tokens = tokenizer.encode([post.text for post in posts])
         tensors: dict[str, Array] = {
             "INPUT_IDS": tokens.input_ids,
             "ATTENTION_MASK": tokens.attention_mask,

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mqspn.engines.errors import GateError
+
 __all__ = ["PlanRunner"]
 
 Array = NDArray[Any]
@@ -29,7 +31,12 @@ class PlanRunner:
         self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None
     ) -> dict[str, Array]:
         """The plan's outputs by name, copied off the GPU."""
-        found = self._runner.infer({name: np.ascontiguousarray(a) for name, a in feeds.items()})
+        ready = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
+        try:
+            found = self._runner.infer(ready)
+        except Exception as error:  # Polygraphy's and the bindings' own exceptions
+            shapes = ", ".join(f"{name} {array.shape}" for name, array in ready.items())
+            raise GateError(f"the plan does not run with {shapes}: {error}") from error
         return {name: np.array(found[name]) for name in (outputs or found)}
 
     def __enter__(self) -> PlanRunner:

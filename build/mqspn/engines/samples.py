@@ -22,7 +22,7 @@ __all__ = ["drawn_posts", "sample_batches"]
 
 _reader_log = logging.getLogger("mqspn.data.reader")
 _LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
-#: Posts in each sample batch: none is the batch that engines are tuned for.
+#: Posts in each sample batch, where the engines take so many.
 _BATCHES = (5, 3)
 
 
@@ -45,12 +45,15 @@ def sample_batches(
     """Inputs of each engine model, by tensor name, in a few batches of the first ``posts``.
 
     What one graph makes of a post is the next one's input, so that every graph sees what it will
-    see in serving.
+    see in serving. No batch has the size that engines are tuned for, but where they take one post
+    only; the last one is padded to the longest bucket.
     """
     batches: dict[str, list[Mapping[str, NDArray[Any]]]] = {model: [] for model in ENGINES}
     first = 0
-    for size in _BATCHES:
-        tensors = pipeline.tensors(posts[first : first + size])
+    largest = max(1, pipeline.max_batch_size - 1)
+    for most, bucket in zip(_BATCHES, (None, pipeline.settings.buckets[-1]), strict=True):
+        size = min(most, largest)
+        tensors = pipeline.tensors(posts[first : first + size], bucket)
         first += size
         for model in ENGINES:
             batches[model].append({name: tensors[name] for name in MODELS[model].inputs})

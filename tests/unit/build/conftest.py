@@ -35,14 +35,14 @@ TEXTS = [
 
 
 @pytest.fixture(scope="session")
-def tiny() -> dict[str, Any]:
+def tiny_settings() -> dict[str, Any]:
     """Settings over demo's: a network that learns a step in milliseconds."""
     return dict(TINY)
 
 
 @pytest.fixture(scope="session")
-def settings(tiny: dict[str, Any]) -> Settings:
-    return load_settings("demo", tiny)
+def settings(tiny_settings: dict[str, Any]) -> Settings:
+    return load_settings("demo", tiny_settings)
 
 
 @pytest.fixture(scope="session")

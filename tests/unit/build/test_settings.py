@@ -12,7 +12,14 @@ from mqspn.settings import load_settings, settings_from_dict
 
 
 def test_packaged_settings_load_and_round_trip(tmp_path: Path) -> None:
-    for name in ("demo", "base", "base_untrained", "twitter_gmner", "twitter_fmnerg", "twitter_text"):
+    for name in (
+        "demo",
+        "base",
+        "base_untrained",
+        "twitter_gmner",
+        "twitter_fmnerg",
+        "twitter_text",
+    ):
         settings = load_settings(name)
         path = tmp_path / f"{name}.json"
         path.write_text(settings.to_json())

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from mqspn.engines.compute import Gpu, Runtime
 from mqspn.engines.manifest import manifest_path, read_manifest
+from mqspn.engines.precision import PRECISIONS
 from mqspn.repository import ENGINES
 from mqspn.serving.ports import free_ports
 
@@ -75,12 +76,18 @@ def make_plans(image: Path, volume: Path) -> subprocess.CompletedProcess[str]:
 
 
 def serve(
-    image: Path, volume: Path, folder: Path, *program: str, **variables: str
+    image: Path,
+    volume: Path,
+    folder: Path,
+    *program: str,
+    further: tuple[str, ...] = (),
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    """`entrypoint.py serve`; ``program`` is what Python runs instead of it."""
+    """`entrypoint.py serve`; ``program`` is what Python runs instead of it,
+    ``further`` what goes to tritonserver."""
     options = [f"--repository={REPOSITORY}", f"--plans={volume}", f"--run={folder / 'run'}"]
     script = program or (str(image / "entrypoint.py"),)
-    return run(image, *script, "serve", *options, **variables)
+    return run(image, *script, "serve", *options, *further, **variables)
 
 
 def test_the_server_has_what_the_python_backend_needs(server_image: Path) -> None:
@@ -133,7 +140,7 @@ def test_triton_serves_both_python_models_from_links_with_these_packages(
 
 
 def ready(image: Path, port: str) -> tuple[str, ...]:
-    return str(image / "entrypoint.py"), "ready", f"--http-port={port}"
+    return str(image / "entrypoint.py"), "ready", f"--ready-port={port}"
 
 
 def test_a_second_init_step_builds_nothing(volume: Path, plans_image: Path) -> None:
@@ -261,6 +268,7 @@ def test_the_server_becomes_tritonserver(
         folder.parent,
         tmp_path,
         *on_an_h100(server_image),
+        further=("--http-thread-count=2",),
         PATH=f"{root / 'bin'}:{ENVIRONMENT['PATH']}",
         MQSPN_OPERATOR_KEY="key",
     )
@@ -268,7 +276,7 @@ def test_the_server_becomes_tritonserver(
     models = tmp_path / "run" / "models"
     closed = "model-repository,model-config,shared-memory,statistics,trace,logging"
     lines = ran.stdout.splitlines()
-    assert lines[:23] == [
+    assert lines[:24] == [
         "--id=mqspn",
         f"--model-repository={models}",
         "--model-control-mode=none",
@@ -292,8 +300,9 @@ def test_the_server_becomes_tritonserver(
         "--exit-timeout-secs=10",
         "--log-verbose=0",
         "--allow-client-shm=false",
+        "--http-thread-count=2",
     ]
-    assert f" {tmp_path / 'run' / 'bin'}:" in lines[23]
+    assert f" {tmp_path / 'run' / 'bin'}:" in lines[24]
     # Triton sees each plan beside its configuration, and nothing was written to the repository.
     for model in ENGINES:
         plan = models / model / "1" / "model.plan"
@@ -340,3 +349,18 @@ def test_a_repository_that_is_not_there_is_named(
         f"mqspn {command}: {tmp_path} is not a model repository; mount one there that "
         "`mqspn build` made\n"
     )
+
+
+@pytest.mark.parametrize("command", ["plans", "serve"])
+def test_an_unknown_precision_is_named(command: str, server_image: Path, tmp_path: Path) -> None:
+    script = str(server_image / "entrypoint.py")
+    ran = run(server_image, script, command, f"--plans={tmp_path}", MQSPN_PRECISION="fp12")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith(
+        f"mqspn {command}: MQSPN_PRECISION is 'fp12', needed fp32 or fp16 or bf16; set it in"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_entry_point_knows_the_compilers_precisions(entrypoint: Any) -> None:
+    assert entrypoint.PRECISIONS == PRECISIONS

@@ -39,7 +39,12 @@ def test_a_report_of_nothing_but_a_failure_is_printed(capsys):
         None,
         {
             "machine": describe_gpu_machine(),
-            "settings": {"size": "demo", "profile": "cpu", "precision": "fp32"},
+            "settings": {
+                "size": "demo",
+                "profile": "cpu",
+                "precision": "fp32",
+                "served_precision": "fp32",
+            },
         },
     )
     report.fail("server: no [server] extra")

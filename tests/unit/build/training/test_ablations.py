@@ -19,8 +19,8 @@ SHORT = {"training.vocabulary_size": 400, "training.network.epochs": 1}
 
 
 @pytest.fixture(scope="module")
-def short(tiny: dict[str, Any]) -> dict[str, Any]:
-    return {**tiny, **SHORT}
+def short(tiny_settings: dict[str, Any]) -> dict[str, Any]:
+    return {**tiny_settings, **SHORT}
 
 
 @pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda ablation: ablation.name)

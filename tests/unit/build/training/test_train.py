@@ -34,8 +34,8 @@ LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
 
 
 @pytest.fixture(scope="module")
-def short(tiny: dict[str, Any]) -> dict[str, Any]:
-    return {**tiny, **SHORT}
+def short(tiny_settings: dict[str, Any]) -> dict[str, Any]:
+    return {**tiny_settings, **SHORT}
 
 
 @pytest.fixture(scope="module")
