@@ -59,7 +59,10 @@ def test_help_needs_no_torch() -> None:
     ("arguments", "message"),
     [
         (("export", "--checkpoint", "nowhere", "--output", "x"), "not a checkpoint"),
-        (("train", "--data", "nowhere", "--output", "x", "--settings", "dmo"), "base, demo"),
+        (
+            ("train", "--data", "nowhere", "--output", "x", "--settings", "dmo"),
+            "base, base_untrained, demo",
+        ),
         (
             ("train", "--data", "nowhere", "--output", "x", "--set", "network.layerz=2"),
             "did you mean 'network.layers'",
