@@ -101,17 +101,21 @@ def _run_all(
         for seed in seeds
         for ablation in ABLATIONS
     ]
+    kept = [_kept_scores(task) for task in tasks]
+    results = [scores for scores in kept if scores is not None]
+    left = [task for task, scores in zip(tasks, kept, strict=True) if scores is None]
     context = multiprocessing.get_context("spawn")
     # The first run alone fills the cache of region states, which all share.
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
-        results = [pool.submit(_run, tasks[0]).result()]
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        pending = [pool.submit(_run, task) for task in tasks[1:]]
-        try:
-            results += [future.result() for future in as_completed(pending)]
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    for some, processes in ((left[:1], 1), (left[1:], jobs)):
+        if not some:
+            break
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            pending = [pool.submit(_run, task) for task in some]
+            try:
+                results += [future.result() for future in as_completed(pending)]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
     order = [ablation.name for ablation in ABLATIONS]
     return sorted(results, key=lambda row: (row["seed"], order.index(row["name"])))
 
@@ -131,8 +135,29 @@ def _inputs(data: Path, visual_from: Path, settings: Settings) -> dict[str, str]
     return {**digests, "visual side": file_digest(visual_from / "model.safetensors")}
 
 
+def _folder(task: Mapping[str, Any]) -> Path:
+    return Path(task["work"]) / f"{task['name'].replace(' ', '-')}-{task['seed']}"
+
+
+def _kept_scores(task: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The scores of a run that was done before; ValueError where it was another's."""
+    folder = _folder(task)
+    scores_file = folder / "scores.json"
+    if not scores_file.is_file():
+        return None
+    settings = load_settings(task["settings"], dict(task["overrides"]))
+    held: dict[str, Any] = json.loads(scores_file.read_text(encoding="utf-8"))
+    held = {"settings": held["settings"], **held.get("inputs", {}), "scores": held["scores"]}
+    own = {"settings": json.loads(json.dumps(asdict(settings))), **task["inputs"]}
+    for what, value in own.items():
+        if held.get(what) != value:
+            raise ValueError(f"{folder} holds a run with other {what}; name another --work folder")
+    scores: dict[str, Any] = held["scores"]
+    return scores
+
+
 def _run(task: Mapping[str, Any]) -> dict[str, Any]:
-    """One training run and its test scores, from disk where they are there."""
+    """One training run and its test scores."""
     import torch
 
     from mqspn.checkpoint import load_checkpoint
@@ -144,19 +169,9 @@ def _run(task: Mapping[str, Any]) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     work = Path(task["work"])
-    folder = work / f"{task['name'].replace(' ', '-')}-{task['seed']}"
+    folder = _folder(task)
     settings = load_settings(task["settings"], dict(task["overrides"]))
     scores_file = folder / "scores.json"
-    if scores_file.is_file():
-        held: dict[str, Any] = json.loads(scores_file.read_text(encoding="utf-8"))
-        held = {"settings": held["settings"], **held.get("inputs", {}), "scores": held["scores"]}
-        own = {"settings": json.loads(json.dumps(asdict(settings))), **task["inputs"]}
-        for what, value in own.items():
-            if held.get(what) != value:
-                raise ValueError(
-                    f"{folder} holds a run with other {what}; name another --work folder"
-                )
-        return held["scores"]  # type: ignore[no-any-return]
     report = train(
         settings,
         data=Path(task["data"]),
