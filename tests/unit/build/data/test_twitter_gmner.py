@@ -18,6 +18,7 @@ BESIDE = Path(__file__).resolve().parents[5] / "shared" / "twitter_gmner"
 DATA = Path(os.environ.get("MQSPN_TWITTER_GMNER", BESIDE))
 
 
+# The data set may not be passed on with this project: a clone has it only where its user put it.
 @pytest.mark.skipif(
     not (DATA / "txt" / "train.txt").is_file(),
     reason="Twitter-GMNER is not here (set MQSPN_TWITTER_GMNER to its folder)",
