@@ -107,7 +107,8 @@ def build(
 ) -> None:
     """Make a complete Triton model repository of a checkpoint."""
     from mqspn.export import build_from_checkpoint
-    from mqspn.repository import PROFILES, CudaProfile
+    from mqspn.repository import CudaProfile
+    from mqspn.serving.server_settings import PROFILES
 
     if profile not in PROFILES:
         raise typer.BadParameter(f"{profile!r} is not cpu, cuda or gpu", param_hint="--profile")

@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from mqspn.engines.errors import ProfileError
 
-__all__ = ["ShapeRange", "read_configuration", "serving_profile", "shape_at"]
+__all__ = ["ShapeRange", "profile_sizes", "read_configuration", "serving_profile", "shape_at"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +50,22 @@ def read_configuration(repository: Path, model: str) -> Any:
         ) from error
 
 
+def profile_sizes(
+    buckets: Sequence[int], max_batch_size: int
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """(posts, tokens) of the smallest, the best and the largest shapes that serving sends.
+
+    From one post of the shortest bucket to the largest batch of the longest. Engines are tuned for
+    the largest batch, which is where the load is, at the middle bucket.
+    """
+    middle = buckets[(len(buckets) - 1) // 2]
+    return (1, buckets[0]), (max_batch_size, middle), (max_batch_size, buckets[-1])
+
+
 def serving_profile(repository: Path, model: str) -> dict[str, ShapeRange]:
     """What Triton may send to engine ``model`` of ``repository``, by input name.
 
-    From one post of the shortest bucket to the configuration's largest batch of the longest. The
-    engine is tuned for the largest batch, which is where the load is, at the middle bucket.
+    The sizes are those of `profile_sizes`, of the configuration and its buckets.
     """
     config = read_configuration(repository, model)
     settings = repository / "preprocess" / "1" / "serving.json"
@@ -64,13 +75,11 @@ def serving_profile(repository: Path, model: str) -> dict[str, ShapeRange]:
         raise ProfileError(
             f"{settings} cannot be read ({error}); make the model repository with `mqspn build`"
         ) from error
-    lengths = buckets[0], buckets[(len(buckets) - 1) // 2], buckets[-1]
-    largest = config.max_batch_size
+    sizes = profile_sizes(buckets, config.max_batch_size)
     profile = {}
     for item in config.input:
         shapes = [
-            shape_at(item.name, item.dims, posts=posts, tokens=tokens)
-            for posts, tokens in zip((1, largest, largest), lengths, strict=True)
+            shape_at(item.name, item.dims, posts=posts, tokens=tokens) for posts, tokens in sizes
         ]
         profile[item.name] = ShapeRange(min=shapes[0], opt=shapes[1], max=shapes[2])
     missing = sorted(set(MODELS[model].inputs) - set(profile))

@@ -2,12 +2,11 @@
 
 from mqspn.repository.cuda_profile import CudaProfile
 from mqspn.repository.graph_check import GraphMismatchError
-from mqspn.repository.model_configuration import PROFILES, Shapes, model_configurations
+from mqspn.repository.model_configuration import Shapes, model_configurations
 from mqspn.repository.write import ENGINES, RepositoryError, build_repository
 
 __all__ = [
     "ENGINES",
-    "PROFILES",
     "CudaProfile",
     "GraphMismatchError",
     "RepositoryError",

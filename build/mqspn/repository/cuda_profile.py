@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from mqspn_backend.providers import Provider
 from mqspn_backend.tensors import MODELS, ModelSpec
 
+from mqspn.engines.profiles import profile_sizes
+
 __all__ = ["CudaProfile", "engine_parameters"]
 
 
@@ -42,9 +44,8 @@ def engine_parameters(
 ) -> dict[str, str]:
     """The parameters of engine ``spec``, one of ``engines``, by name.
 
-    ``shape``: a tensor's name, B and L to its shape. TensorRT's profile reaches from one post of
-    the shortest bucket to the largest batch of the longest; it is tuned for the largest batch at
-    the middle bucket, as the plans of `mqspn compile` are.
+    ``shape``: a tensor's name, B and L to its shape. TensorRT's profile has the sizes that the
+    plans of `mqspn compile` have.
     """
     parameters = {"provider": cuda.provider, "FORCE_CPU_ONLY_INPUT_TENSORS": "no"}
     read = {name for model in engines for name in MODELS[model].inputs}
@@ -52,12 +53,8 @@ def engine_parameters(
         parameters["host_outputs"] = ",".join(host)
     if cuda.provider == "tensorrt":
         parameters["fp16"] = str(cuda.fp16).lower()
-        middle = buckets[(len(buckets) - 1) // 2]
-        for key, posts, tokens in (
-            ("min", 1, buckets[0]),
-            ("opt", max_batch_size, middle),
-            ("max", max_batch_size, buckets[-1]),
-        ):
+        sizes = profile_sizes(buckets, max_batch_size)
+        for key, (posts, tokens) in zip(("min", "opt", "max"), sizes, strict=True):
             shapes = [
                 f"{name}:{'x'.join(map(str, shape(name, posts, tokens)))}" for name in spec.inputs
             ]

@@ -16,18 +16,16 @@ from mqspn_backend.tensors import DEFAULT_ENSEMBLE, MODELS, REGIONS_ENSEMBLE, Mo
 from tritonclient.grpc import model_config_pb2 as pb
 
 from mqspn.repository.cuda_profile import CudaProfile, engine_parameters
+from mqspn.serving.server_settings import PROFILES
 
 __all__ = [
     "ENGINES",
     "ENSEMBLES",
-    "PROFILES",
     "Shapes",
     "model_configuration",
     "model_configurations",
 ]
 
-#: "gpu" is each model's `config.pbtxt`; "cpu" and "cuda" its `configs/<profile>.pbtxt`.
-PROFILES = ("gpu", "cpu", "cuda")
 #: The models that run a graph: a TensorRT plan (gpu) or ONNX Runtime (cpu, cuda).
 ENGINES = ("text_encoder", "region_proposer", "region_encoder", "query_decoder")
 #: The ensembles, each with its composing models in the order of the data's way.

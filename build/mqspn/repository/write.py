@@ -21,10 +21,10 @@ from mqspn.repository.graph_check import check_graph
 from mqspn.repository.model_configuration import (
     ENGINES,
     ENSEMBLES,
-    PROFILES,
     Shapes,
     model_configurations,
 )
+from mqspn.serving.server_settings import PROFILES
 
 __all__ = ["ENGINES", "RepositoryError", "build_repository"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mqspn.engines.compute import find_gpus
+from mqspn.engines.manifest import engine_models
 from mqspn.serving.errors import ProviderRefusedError
 
 __all__ = ["check_cuda", "cuda_providers"]
@@ -18,11 +19,12 @@ def check_cuda(repository: Path) -> None:
     """
     from mqspn_backend.providers import ProviderError, check_installed
 
-    providers = cuda_providers(repository)
-    if not providers:
+    by_model = cuda_providers(repository)
+    providers = set(by_model.values())
+    if missing := [model for model in engine_models(repository) if model not in by_model]:
         raise ProviderRefusedError(
-            f"found no CUDA profile in {repository}, needed a configs/cuda.pbtxt in every engine; "
-            "make the repository again with `mqspn build`"
+            f"found no CUDA profile of {', '.join(missing)} in {repository}, needed a "
+            "configs/cuda.pbtxt in every engine; make the repository again with `mqspn build`"
         )
     if providers != {"cpu"} and not find_gpus():
         raise ProviderRefusedError(
@@ -36,17 +38,18 @@ def check_cuda(repository: Path) -> None:
         raise ProviderRefusedError(str(error)) from error
 
 
-def cuda_providers(repository: Path) -> set[str]:
-    """The execution providers that the CUDA profile of ``repository`` names."""
+def cuda_providers(repository: Path) -> dict[str, str]:
+    """The execution provider that the CUDA profile of each engine of ``repository`` names."""
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
 
-    found = set()
+    found = {}
     for path in repository.glob("*/configs/cuda.pbtxt"):
         try:
             config = text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
         except text_format.ParseError as error:
             raise ProviderRefusedError(f"{path} is no model configuration: {error}") from error
         if "provider" in config.parameters:
-            found.add(config.parameters["provider"].string_value)
+            model = path.parent.parent.name
+            found[model] = config.parameters["provider"].string_value
     return found

@@ -17,6 +17,7 @@ from mqspn.engines.errors import GateError, GraphError, PlanError
 from mqspn.engines.manifest import NO_GPU, check_plans, manifest_path, read_manifest
 from mqspn.engines.profiles import serving_profile
 from mqspn.repository import ENGINES
+from mqspn_backend.engine import OnnxEngine
 from typer.testing import CliRunner
 
 
@@ -90,6 +91,80 @@ def test_a_lower_precision_is_compared_before_anything_is_built(
     with pytest.raises(GateError, match="text_encoder: largest difference from FP32"):
         list(compile_repository(settings))
     assert not list(tmp_path.iterdir())
+
+
+class OnThisGpu:
+    """Where a GPU would be: a builder whose plan is the graph itself, and what runs it.
+
+    ``noise`` goes on every output. A shape outside the plan's profile fails, as TensorRT's does.
+    """
+
+    noise = 0.0
+    profile: Any
+    graph: Path
+    version = "10.16.1"
+    flags = ()
+
+    def __init__(self, flavour: str) -> None:
+        assert flavour == "tensorrt"
+
+    def build(self, model: str, graph: Path, profile: Any, **_: Any) -> bytes:
+        OnThisGpu.profile, OnThisGpu.graph = profile, graph
+        return graph.read_bytes()
+
+
+class GraphAsPlan:
+    def __init__(self, plan: bytes) -> None:
+        assert plan == OnThisGpu.graph.read_bytes()
+        self.engine = OnnxEngine(OnThisGpu.graph, threads=1)
+
+    def __enter__(self) -> GraphAsPlan:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, feeds: Any, outputs: Any = None) -> dict[str, Any]:
+        for name, array in feeds.items():
+            shapes = OnThisGpu.profile[name]
+            bounds = zip(shapes.min, array.shape, shapes.max, strict=True)
+            assert all(low <= size <= high for low, size, high in bounds), (name, array.shape)
+        found = self.engine.run(feeds, outputs)
+        return {name: array + OnThisGpu.noise for name, array in found.items()}
+
+
+@pytest.fixture
+def on_a_gpu(tiny: CompileSettings, monkeypatch: pytest.MonkeyPatch) -> CompileSettings:
+    """TensorRT's half of a compile, with an FP32 plan; no GPU is needed to see what it does."""
+    from mqspn.engines import compile as module
+
+    monkeypatch.setattr(module, "EngineBuilder", OnThisGpu)
+    monkeypatch.setattr(module, "PlanRunner", GraphAsPlan)
+    monkeypatch.setattr(module, "find_gpus", lambda: (Gpu(name="L4", compute_capability="8.9"),))
+    return replace(tiny, flavour="tensorrt")
+
+
+@pytest.mark.parametrize("largest", [1, 4])
+def test_a_plan_is_compared_on_the_gpu_within_its_profile(
+    largest: int, on_a_gpu: CompileSettings
+) -> None:
+    for model in ENGINES:
+        config = on_a_gpu.repository / model / "config.pbtxt"
+        text = config.read_text()
+        config.write_text(text.replace("max_batch_size: 4", f"max_batch_size: {largest}"))
+    engines = [e for e in compile_repository(on_a_gpu) if isinstance(e, CompiledEngine)]
+    assert [e.engine is not None and e.engine.largest for e in engines] == [0.0] * len(ENGINES)
+    runtime = Runtime(tensorrt="10.16.1", gpus=(Gpu(name="L4", compute_capability="8.9"),))
+    check_plans(on_a_gpu.repository, runtime)
+
+
+def test_a_plan_that_is_off_on_the_gpu_is_not_written(
+    on_a_gpu: CompileSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnThisGpu, "noise", 0.01)
+    with pytest.raises(GateError, match=r"text_encoder: largest difference.*tolerance of fp32"):
+        list(compile_repository(on_a_gpu))
+    assert not list(on_a_gpu.repository.rglob("model.plan*"))
 
 
 def test_a_repository_without_graphs_is_named(tiny: CompileSettings) -> None:

@@ -9,12 +9,12 @@ from google.protobuf import text_format
 from mqspn.repository.model_configuration import (
     ENGINES,
     ENSEMBLES,
-    PROFILES,
     Shapes,
     model_configuration,
     model_configurations,
 )
 from mqspn.repository.write import configuration_text
+from mqspn.serving.server_settings import PROFILES
 from mqspn_backend.tensors import MODELS, tensor
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -157,5 +157,5 @@ def test_sizes_that_make_no_model_are_refused(change: dict[str, Any], message: s
 
 
 def test_an_unknown_profile_is_refused() -> None:
-    with pytest.raises(ValueError, match="gpu, cpu, cuda"):
+    with pytest.raises(ValueError, match="cpu, cuda, gpu"):
         model_configuration("preprocess", SHAPES, "tpu")

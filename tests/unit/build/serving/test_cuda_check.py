@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from mqspn.engines.compute import Gpu
-from mqspn.repository import CudaProfile, build_repository
+from mqspn.repository import ENGINES, CudaProfile, build_repository
 from mqspn.serving import ServerError, ServerSettings, TritonServer, cuda_check
 from mqspn.serving.cuda_check import check_cuda, cuda_providers
 from mqspn.serving.errors import ProviderRefusedError
@@ -46,6 +46,12 @@ def test_a_repository_without_the_profile(repository: Path) -> None:
         check_cuda(repository)
 
 
+def test_an_engine_without_the_profile_is_named(repository: Path) -> None:
+    (repository / "region_encoder" / "configs" / "cuda.pbtxt").unlink()
+    with pytest.raises(ProviderRefusedError, match=r"found no CUDA profile of region_encoder in"):
+        check_cuda(repository)
+
+
 def test_a_configuration_that_is_none(repository: Path) -> None:
     path = repository / "text_encoder" / "configs" / "cuda.pbtxt"
     path.write_text("name: 3")
@@ -59,5 +65,5 @@ def test_the_same_way_without_a_gpu_is_let_through(
     monkeypatch.setattr(cuda_check, "find_gpus", lambda: ())
     cuda = CudaProfile(provider="cpu")
     build_repository(**vars(tiny_export), output=tmp_path / "r", cuda=cuda)
-    assert cuda_providers(tmp_path / "r") == {"cpu"}
+    assert cuda_providers(tmp_path / "r") == dict.fromkeys(ENGINES, "cpu")
     check_cuda(tmp_path / "r")
