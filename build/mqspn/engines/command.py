@@ -21,7 +21,7 @@ def compile_engines(
     engine: Annotated[
         str, typer.Option(help="tensorrt (for Triton, on its GPU) or tensorrt-rtx (anywhere).")
     ] = "tensorrt",
-    precision: Annotated[str, typer.Option(help="fp32, fp16 or bf16.")] = "fp16",
+    precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or int8.")] = "fp16",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -42,8 +42,16 @@ def compile_engines(
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="With --check-entities: train, dev or test.")] = "test",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="Posts that int8 takes its scales from (its train split; labels are not used).",
+        ),
+    ] = None,
     settings: Annotated[
-        str, typer.Option(help="With --check-entities: settings that name the types.")
+        str,
+        typer.Option(help="With --check-entities or --calibrate: settings that name the types."),
     ] = "base",
 ) -> None:
     """Compile a model repository's graphs to engines, each with its manifest; keep what matches."""
@@ -56,7 +64,7 @@ def compile_engines(
 
     for option, value, known in (
         ("--engine", engine, tuple(FLAVOURS)),
-        ("--precision", precision, PRECISIONS),
+        ("--precision", precision, (*PRECISIONS, "int8")),
     ):
         if value not in known:
             raise typer.BadParameter(f"{value!r} is not {' or '.join(known)}", param_hint=option)
@@ -68,6 +76,7 @@ def compile_engines(
         timing_cache=timing_cache,
         force=force,
         check_entities=[] if check_entities is None else _posts(check_entities, split, settings),
+        calibrate=[] if calibrate is None else _posts(calibrate, "train", settings),
     )
     console = Console(stderr=True)
     engines = []

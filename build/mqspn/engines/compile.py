@@ -31,6 +31,12 @@ from mqspn.engines.manifest import (
 from mqspn.engines.plan_runner import PlanRunner
 from mqspn.engines.precision import Precision, convert_graph, converter_version
 from mqspn.engines.profiles import serving_profile
+from mqspn.engines.quantisation import (
+    Batch,
+    calibration_batches,
+    calibration_digest,
+    choose_posts,
+)
 from mqspn.engines.samples import drawn_posts, sample_batches
 from mqspn.engines.sensitivity import low_precision_runner
 from mqspn.engines.tensor_gate import Difference, check_tensors
@@ -46,8 +52,9 @@ class CompileSettings:
     ``output``: a folder for `<model>.plan`; None puts each at its model's `1/model.plan`, where
     Triton looks. ``timing_cache``: a file that makes a second compile faster. ``force``: build a
     plan again though a matching one is there. ``check_entities``: annotated posts on which the
-    lower precision may not cost F1; none: the tensors alone are compared. Raises ValueError for a
-    timing cache or posts that go with nothing.
+    lower precision may not cost F1; none: the tensors alone are compared. ``calibrate``: the posts
+    that INT8 takes its scales from; drawn ones would be wrong for any checkpoint but the demo's.
+    Raises ValueError for a timing cache or posts that go with nothing, and for INT8 without posts.
     """
 
     repository: Path
@@ -57,8 +64,20 @@ class CompileSettings:
     timing_cache: Path | None = None
     force: bool = False
     check_entities: Sequence[Post] = ()
+    calibrate: Sequence[Post] = ()
 
     def __post_init__(self) -> None:
+        if self.precision == "int8" and not self.calibrate:
+            raise ValueError(
+                "--precision int8 needs --calibrate DATA: posts like those that will be served, "
+                "without which there is no telling what values the graphs take"
+            )
+        if self.calibrate and self.precision != "int8":
+            raise ValueError(
+                f"{self.precision} is not calibrated: drop --calibrate, or take --precision int8"
+            )
+        if self.calibrate:
+            choose_posts(self.calibrate)
         if self.timing_cache is not None and self.flavour == "tensorrt-rtx":
             raise ValueError("TensorRT-RTX times nothing while it compiles: name no timing cache")
         if self.check_entities and self.precision == "fp32":
@@ -103,7 +122,11 @@ def compile_repository(
             "`mqspn build`"
         )
     builder = EngineBuilder(settings.flavour)
-    manifests = {model: _manifest(settings, builder, model, graphs[model]) for model in ENGINES}
+    calibrate = choose_posts(settings.calibrate) if settings.calibrate else []
+    calibration = calibration_digest(calibrate) if calibrate else None
+    manifests = {
+        model: _manifest(settings, builder, model, graphs[model], calibration) for model in ENGINES
+    }
     waiting = [
         model
         for model in ENGINES
@@ -112,10 +135,15 @@ def compile_repository(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mqspn-compile-")))
         batches = None
+        scales: Mapping[str, Sequence[Batch]] = {}
         lower = settings.precision != "fp32" and (waiting or settings.check_entities)
         if lower or (waiting and settings.flavour == "tensorrt"):
-            posts = stack.enter_context(drawn_posts(8))
-            batches = sample_batches(GraphPipeline(settings.repository), posts)
+            posts = calibrate or stack.enter_context(drawn_posts(8))
+            pipeline = GraphPipeline(settings.repository)
+            # Of the calibration posts the first eight give no scales: they are compared on.
+            batches = sample_batches(pipeline, posts[:8])
+            if lower and calibrate:
+                scales = calibration_batches(pipeline, posts[8:])
         sources, differences = dict(graphs), dict[str, Difference]()
         if batches is not None and lower:
             # The entities are those of all graphs together: then none may be left out.
@@ -127,6 +155,7 @@ def compile_repository(
                     sources[model],
                     precision=settings.precision,
                     samples=batches[model][0],
+                    calibration=scales.get(model, ()),
                 )
                 differences[model] = check_tensors(
                     model,
@@ -173,7 +202,11 @@ def compile_repository(
 
 
 def _manifest(
-    settings: CompileSettings, builder: EngineBuilder, model: str, graph: Path
+    settings: CompileSettings,
+    builder: EngineBuilder,
+    model: str,
+    graph: Path,
+    calibration: str | None,
 ) -> Manifest:
     """What a plan made now would be."""
     # TensorRT-RTX compiles for every GPU it knows, whatever is in this machine.
@@ -192,6 +225,7 @@ def _manifest(
         profile=serving_profile(settings.repository, model),
         builder_flags=builder.flags,
         mqspn_version=version("mqspn-triton"),
+        calibration=calibration,
     )
 
 

@@ -44,7 +44,8 @@ class Manifest:
     ``engine`` and ``engine_version``: "tensorrt" or "tensorrt-rtx" and what built it.
     ``compute_capability`` and ``gpu``: the GPU it was built on. ``converter`` made the graph of a
     lower precision, with the layers named in ``kept_in_fp32``. ``profile``: each input's range of
-    shapes. ``mqspn_version`` wrote this file.
+    shapes. ``mqspn_version`` wrote this file. ``calibration``: what INT8 was calibrated on, see
+    `mqspn.engines.quantisation.calibration_digest`.
     """
 
     model: str
@@ -60,6 +61,7 @@ class Manifest:
     builder_flags: tuple[str, ...]
     mqspn_version: str
     plan_sha256: str = ""
+    calibration: str | None = None
 
     def to_json(self) -> str:
         text = json.dumps({"format": _FORMAT, **asdict(self)}, indent=2)

@@ -1,5 +1,8 @@
 """A graph in a lower precision: NVIDIA ModelOpt's AutoCast, with our list of what stays in FP32.
 
+INT8 is FP16 with the operands of matrix products and convolutions quantised, in the graphs that
+bear it (`mqspn.engines.kept_layers.NOT_QUANTISED`).
+
 TensorRT's networks are strongly typed: the precision of an engine is that of its graph. Inputs and
 outputs keep their types, so that engines of any precision fit one model configuration.
 """
@@ -18,11 +21,13 @@ import onnx
 from numpy.typing import NDArray
 
 from mqspn.engines.errors import BuilderMissingError, PrecisionError
-from mqspn.engines.kept_layers import KEPT, KeptLayers, find_nodes
+from mqspn.engines.kept_layers import KEPT, NOT_QUANTISED, KeptLayers, find_nodes
+from mqspn.engines.quantisation import Batch, quantise_graph
 
 __all__ = ["PRECISIONS", "Precision", "convert_graph", "converter_version"]
 
-Precision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+#: Those that need no posts of the user's.
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
 #: Nodes whose inputs or outputs are larger than this on the samples stay in FP32: one unit in the
 #: last place of FP16 is 0.5 there.
@@ -42,17 +47,21 @@ def convert_graph(
     precision: Precision,
     samples: Mapping[str, NDArray[Any]],
     kept: Sequence[KeptLayers] = KEPT,
+    calibration: Sequence[Batch] = (),
 ) -> int:
     """Write the FP32 graph ``source`` of engine ``model`` to ``target`` in ``precision``.
 
     The graph is simplified first (constants folded), which changes its values by rounding only.
     ``samples``: one batch of the graph's inputs, by name; what leaves the type's range on them
-    stays in FP32, as do the layers of ``kept``. Returns how many nodes those layers have.
+    stays in FP32, as do the layers of ``kept``. ``calibration``: the batches that give INT8 its
+    scales. Returns how many nodes those layers have.
 
     Raises PrecisionError where the graph cannot be converted, BuilderMissingError without ModelOpt.
     """
     if precision == "fp32":
         raise ValueError("the exported graph is the FP32 one")
+    if (precision == "int8") != bool(calibration):
+        raise ValueError("INT8 needs calibration batches, and nothing else has them")
     try:
         import onnxslim
         from modelopt.onnx.autocast import convert_to_mixed_precision
@@ -66,10 +75,13 @@ def convert_graph(
         with _quiet():
             graph = cast(onnx.ModelProto, onnxslim.slim(str(source)))
             onnx.save(graph, str(simple))
+            if precision == "int8" and model not in NOT_QUANTISED:
+                quantise_graph(simple, simple, calibration)
+                graph = onnx.load(str(simple))
             names = {n for k in kept if k.graph == model for n in find_nodes(graph.graph, k)}
             converted = convert_to_mixed_precision(
                 str(simple),
-                low_precision_type=precision,
+                low_precision_type="fp16" if precision == "int8" else precision,
                 nodes_to_exclude=[f"{re.escape(name)}$" for name in sorted(names)],
                 data_max=_DATA_MAX,
                 keep_io_types=True,

@@ -19,7 +19,7 @@ Array = NDArray[Any]
 
 #: The largest difference of an output from FP32: of probabilities and box coordinates as they are,
 #: of states in units of their own root mean square.
-TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.05, "bf16": 0.2}
+TOLERANCE: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.05, "bf16": 0.2, "int8": 0.35}
 
 
 class Runner(Protocol):

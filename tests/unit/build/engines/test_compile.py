@@ -62,6 +62,9 @@ def test_the_manifest_says_what_was_built(tiny: CompileSettings, rtx: EngineBuil
     assert manifest.gpu == manifest.compute_capability == NO_GPU
     assert manifest.precision == "fp32"
     assert manifest.converter is None
+    assert manifest.calibration is None
+    # INT8's scales are of the posts: others make another plan.
+    assert not manifest.builds_the_same(replace(manifest, calibration="0" * 64))
     assert manifest.builder_flags == rtx.flags
     assert manifest.profile == serving_profile(tiny.repository, "text_encoder")
     # Triton serves TensorRT's plans only.
@@ -178,6 +181,9 @@ def test_a_repository_without_graphs_is_named(tiny: CompileSettings) -> None:
     [
         ({"timing_cache": Path("cache")}, "name no timing cache"),
         ({"check_entities": [None]}, "no entities to check"),
+        ({"precision": "int8"}, "--precision int8 needs --calibrate DATA"),
+        ({"calibrate": [None]}, "fp32 is not calibrated"),
+        ({"precision": "int8", "calibrate": [None]}, "1 posts are too few to calibrate on"),
     ],
 )
 def test_settings_that_contradict_each_other(
@@ -199,7 +205,7 @@ def test_the_command_prints_time_and_size(tiny_repository: Path, tmp_path: Path)
     assert again.output.count("matches, kept") == len(ENGINES)
 
 
-@pytest.mark.parametrize(("option", "value"), [("--engine", "onnx"), ("--precision", "int8")])
+@pytest.mark.parametrize(("option", "value"), [("--engine", "onnx"), ("--precision", "int4")])
 def test_an_unknown_choice_is_refused(option: str, value: str) -> None:
     result = CliRunner().invoke(app, ["compile", option, value])
     assert result.exit_code == 2
