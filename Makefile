@@ -46,7 +46,7 @@ define install # virtual environment, extras, stamp, how long
 	  echo "Debian, Ubuntu: apt-get install python3-venv libpython3-dev; where python3 is newer: uv python install 3.12, then make $(MAKECMDGOALS) PYTHON=\$$(uv python find 3.12)" >&2; exit 1; fi
 	@echo "==> $(1): virtual environment with $$($(PYTHON) -V), packages of [$(2)]; $(4)"
 	@$(PYTHON) -m venv --clear $(1)
-	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar on -c constraints.txt -e '.[$(2)]' \
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --progress-bar on --no-compile -c constraints.txt -e '.[$(2)]' \
 	  || { echo "The packages could not be installed: see pip's message above (network, proxy, disk space; glibc 2.35 or later is needed), then run make $(MAKECMDGOALS) again." >&2; exit 1; }
 	@touch $(3)
 endef
@@ -66,17 +66,16 @@ lint: $(TEST_STAMP)
 	@$(TEST)/bin/ruff format --check .
 	@$(TEST)/bin/mypy
 
+# Files side by side; each takes one core, so that two do not fight for them.
 unit: $(TEST_STAMP)
 	@echo "==> unit tests"
-	@$(TEST)/bin/python -m pytest tests/unit
+	@OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile tests/unit
 
 serving: $(TEST_STAMP)
 	@echo "==> tests on the real Triton server"
 	@$(TEST)/bin/python -m pytest tests/serving
 
-test: lint
-	@echo "==> unit tests, then the real Triton server"
-	@$(TEST)/bin/python -m pytest tests/unit tests/serving
+test: lint unit serving
 
 lock:
 	@echo "==> constraints.txt"

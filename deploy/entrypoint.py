@@ -4,26 +4,30 @@
     entrypoint.py serve    check the plans, then become tritonserver (image `server`)
     entrypoint.py ready    exit 0 once every model is ready
 
-Further arguments of `serve` go to tritonserver. MQSPN_PRECISION names the precision (fp16 where it
-is not set), MQSPN_OPERATOR_KEY the key that opens statistics and the like (docs/serving.md).
+Further arguments go to `mqspn compile` and to tritonserver. MQSPN_PRECISION names the precision
+(fp16 where it is not set), MQSPN_OPERATOR_KEY the key that opens statistics and the like
+(docs/serving.md).
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import fcntl
 import hashlib
 import http.client
 import json
 import os
-import shutil
+import re
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
 from mqspn.engines.compute import Runtime, find_runtime
+from mqspn.engines.kept_layers import KEPT
 from mqspn.engines.manifest import PLAN, check_plans, digest, engine_models, manifest_path
 from mqspn.engines.profiles import serving_profile
 from mqspn.serving.backend_directory import link_backends, server_environment
@@ -34,7 +38,9 @@ from mqspn.serving.server_settings import ServerSettings
 __all__ = ["link_repository", "main", "make_plans", "plan_folder", "serve"]
 
 #: Those of `mqspn compile`, whose module needs the compiler's packages.
-PRECISIONS = ("fp32", "fp16", "bf16")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
+#: The versions that both images install, beside this file; in a checkout, one folder up.
+_VERSIONS = "constraints.txt"
 _MEND = "run `docker compose -f deploy/compose.yaml run --rm plans`"
 
 
@@ -42,8 +48,11 @@ def plan_folder(plans: Path, repository: Path, precision: str, runtime: Runtime)
     """The folder on the volume ``plans`` for ``repository`` as ``runtime`` serves it.
 
     Its name is made of what the plans' manifests say of their origin (graphs, shapes, precision,
-    TensorRT, GPU), so that the plans of two checkpoints or two releases lie side by side.
+    converter, layers in FP32, TensorRT, GPU), so that the plans of two checkpoints or two releases
+    lie side by side.
     """
+    if not os.access(repository, os.R_OK | os.X_OK) and repository.is_dir():
+        raise PermissionError(errno.EACCES, "", str(repository))
     engines = {
         model: {
             "onnx_sha256": digest(repository / model / "1" / "model.onnx"),
@@ -59,14 +68,33 @@ def plan_folder(plans: Path, repository: Path, precision: str, runtime: Runtime)
         )
     gpu = runtime.gpus[0] if runtime.gpus else None
     origin = [engines, precision, runtime.tensorrt, None if gpu is None else asdict(gpu)]
+    if precision != "fp32":
+        origin += [_converter(), sorted(f"{kept.graph}:{kept.name}" for kept in KEPT)]
     key = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
-    where = "no-gpu" if gpu is None else f"sm{gpu.compute_capability}"
-    return plans / f"tensorrt-{runtime.tensorrt or 'unknown'}-{where}-{precision}-{key[:16]}"
+    return plans / f"{_machine(runtime)}-{precision}-{key[:16]}"
 
 
-def make_plans(plans: Path, repository: Path, precision: str, engine: str) -> NoReturn:
+def _machine(runtime: Runtime) -> str:
+    where = f"sm{runtime.gpus[0].compute_capability}" if runtime.gpus else "no-gpu"
+    return f"tensorrt-{runtime.tensorrt or 'unknown'}-{where}"
+
+
+def _converter() -> str:
+    """The version of ModelOpt that both images were built with; the server's does not hold it."""
+    here = Path(__file__).resolve().parent
+    lists = [path for folder in (here, here.parent) if (path := folder / _VERSIONS).is_file()]
+    pin = re.search(r"^nvidia-modelopt==(\S+)", lists[0].read_text() if lists else "", re.M)
+    if pin is None:
+        raise FileNotFoundError(f"{here} lacks {_VERSIONS}, or it does not name nvidia-modelopt")
+    return pin[1]
+
+
+def make_plans(
+    plans: Path, repository: Path, precision: str, engine: str, arguments: Sequence[str]
+) -> NoReturn:
     """Become `mqspn compile` into the plans' folder; it keeps every plan that matches."""
-    folder = plan_folder(plans, repository, precision, find_runtime())
+    runtime = find_runtime()
+    folder = plan_folder(plans, repository, precision, runtime)
     print(f"plans: {folder}", flush=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,17 +105,24 @@ def make_plans(plans: Path, repository: Path, precision: str, engine: str) -> No
             f"cannot write to {plans} as user {os.getuid()} ({error.strerror}); mount a volume "
             "that this user owns"
         ) from error
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("plans: another init step is making these; waiting for it", flush=True)
+        fcntl.flock(lock, fcntl.LOCK_EX)
     os.set_inheritable(lock, True)
-    arguments = ["compile", f"--repository={repository}", f"--output={folder}"]
-    arguments += [f"--engine={engine}", f"--precision={precision}"]
-    os.execv(sys.executable, [sys.executable, "-m", "mqspn.cli", *arguments])
+    command = ["compile", f"--repository={repository}", f"--output={folder}"]
+    command += [f"--engine={engine}", f"--precision={precision}"]
+    if engine == "tensorrt":
+        # What was timed holds for every checkpoint.
+        command.append(f"--timing-cache={plans / f'{_machine(runtime)}.timing'}")
+    os.execv(sys.executable, [sys.executable, "-m", "mqspn.cli", *command, *arguments])
 
 
 def serve(
     plans: Path, repository: Path, precision: str, run: Path, arguments: Sequence[str]
 ) -> NoReturn:
-    """Become tritonserver on ``repository`` with its plans, linked together in ``run``.
+    """Become tritonserver on ``repository`` with its plans, linked together in a folder in ``run``.
 
     Raises PlanError for a plan that is absent or not the right one, ServerError without a server.
     """
@@ -95,8 +130,8 @@ def serve(
     folder = plan_folder(plans, repository, precision, runtime)
     check_plans(repository, runtime, plans=folder, mend=_MEND)
     installation = find_server("gpu")
-    shutil.rmtree(run, ignore_errors=True)
-    run.mkdir(parents=True)
+    run.mkdir(parents=True, exist_ok=True)
+    run = Path(tempfile.mkdtemp(prefix="mqspn-", dir=run))
     link_repository(repository, folder, run / "models")
     settings = ServerSettings(
         repository=run / "models",
@@ -148,11 +183,13 @@ def main() -> None:
     parser.add_argument("command", choices=("plans", "serve", "ready"))
     parser.add_argument("--repository", type=Path, default="/models")
     parser.add_argument("--plans", type=Path, default="/plans")
-    parser.add_argument("--run", type=Path, default="/tmp/mqspn", help="serve: folder for links")
+    parser.add_argument(
+        "--run", type=Path, default="/tmp", help="serve: where a folder of links goes"
+    )
     parser.add_argument("--engine", default="tensorrt", help="plans: for trials without a GPU")
     parser.add_argument("--ready-port", type=int, default=8000, help="ready: the port to ask")
     options, further = parser.parse_known_args()
-    if further and options.command != "serve":
+    if further and options.command == "ready":
         parser.error(f"unknown: {' '.join(further)}")
     precision = os.environ.get("MQSPN_PRECISION") or "fp16"
     if precision not in PRECISIONS:
@@ -164,9 +201,14 @@ def main() -> None:
         if options.command == "ready":
             sys.exit(0 if _ready(options.ready_port) else 1)
         elif options.command == "plans":
-            make_plans(options.plans, options.repository, precision, options.engine)
+            make_plans(options.plans, options.repository, precision, options.engine, further)
         else:
             serve(options.plans, options.repository, precision, options.run, further)
+    except PermissionError as error:
+        sys.exit(
+            f"mqspn {options.command}: user {os.getuid()} may not read {error.filename}; let "
+            "everyone read the model repository (chmod -R a+rX) before it is mounted"
+        )
     except (ValueError, OSError, ServerError) as error:
         sys.exit(f"mqspn {options.command}: {error}")
 

@@ -12,7 +12,7 @@ from mqspn_client import MqspnError
 from mqspn_client.command import batch, predict
 
 from mqspn.data.command import app as data_app
-from mqspn.engines.command import compile_engines
+from mqspn.engines.command import compile_engines, sensitivity
 from mqspn.evaluation.command import evaluate, tune
 from mqspn.serving.command import serve
 from mqspn.serving.errors import ServerError
@@ -30,6 +30,7 @@ app.command()(train)
 app.command()(evaluate)
 app.command()(tune)
 app.command("compile")(compile_engines)
+app.command()(sensitivity)
 app.command()(serve)
 app.command()(predict)
 app.command()(batch)

@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import importlib
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import onnxruntime as ort
+
+from mqspn_backend.gpus import find_gpus
 
 __all__ = ["PROVIDERS", "Provider", "ProviderError", "check_installed", "open_session"]
 
@@ -73,7 +76,7 @@ class Provider:
             return [host]
         if self.name == "cuda":
             return [(PROVIDERS["cuda"], cuda), host]
-        cache = engine_cache(graph)
+        cache = engine_cache(graph, self.device_id)
         tensorrt = {
             **device,
             "trt_fp16_enable": str(int(self.fp16)),
@@ -116,7 +119,7 @@ def open_session(path: Path, options: ort.SessionOptions, provider: Provider) ->
         # CUDA's and cuDNN's libraries lie in packages that the loader does not look into.
         ort.preload_dlls()
     if provider.name == "tensorrt":
-        engine_cache(path).mkdir(parents=True, exist_ok=True)
+        engine_cache(path, provider.device_id).mkdir(parents=True, exist_ok=True)
     wanted = PROVIDERS[provider.name]
     try:
         session = ort.InferenceSession(
@@ -131,15 +134,19 @@ def open_session(path: Path, options: ort.SessionOptions, provider: Provider) ->
     return session
 
 
-def engine_cache(graph: Path) -> Path:
-    """The folder of the TensorRT engines of ``graph``, in the user's cache.
+def engine_cache(graph: Path, device_id: int = 0) -> Path:
+    """The folder of the TensorRT engines of ``graph`` on GPU ``device_id``, in the user's cache.
 
     Its name holds what an engine depends on and ONNX Runtime does not put into the file's name:
-    the graph and both versions.
+    the graph, both versions and the GPU.
     """
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     digest = hashlib.sha256(graph.read_bytes()).hexdigest()[:16]
-    return root / "mqspn" / "tensorrt" / f"{digest}-ort{ort.__version__}-trt{tensorrt_version()}"
+    gpus = find_gpus()
+    gpu = gpus[device_id].name if device_id < len(gpus) else "no GPU"
+    versions = f"ort{ort.__version__}-trt{tensorrt_version()}"
+    folder = f"{digest}-{versions}-{re.sub(r'[^A-Za-z0-9]+', '-', gpu)}"
+    return root / "mqspn" / "tensorrt" / folder
 
 
 def tensorrt_version() -> str | None:

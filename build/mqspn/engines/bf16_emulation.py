@@ -13,7 +13,18 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["emulate_bf16"]
+from mqspn.engines.precision import Precision
+
+__all__ = ["emulate_bf16", "runnable_graph"]
+
+
+def runnable_graph(graph: Path, precision: Precision) -> Path:
+    """What ONNX Runtime runs of a converted ``graph``: itself, or `emulate_bf16`'s beside it."""
+    if precision != "bf16":
+        return graph
+    emulated = graph.with_suffix(".emulated.onnx")
+    emulate_bf16(graph, emulated)
+    return emulated
 
 
 def emulate_bf16(source: Path, target: Path) -> None:

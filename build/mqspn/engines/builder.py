@@ -6,7 +6,11 @@ that GPU; TensorRT-RTX compiles without one, for every GPU that it knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -103,14 +107,18 @@ class EngineBuilder:
                     f"the timing cache {timing_cache} is not one of {self.flavour} "
                     f"{self.version} on this GPU; delete it or name another file"
                 )
-        if progress is not None:
-            config.progress_monitor = _monitor(self._trt, progress)
-        plan = self._builder.build_serialized_network(network, config)
+        with _signals_held() as signals:
+            monitor = _monitor(self._trt, progress, signals)
+            config.progress_monitor = monitor
+            plan = self._builder.build_serialized_network(network, config)
+        if monitor.stopped is not None:
+            raise monitor.stopped
         if plan is None:
             raise GraphError(f"{self.flavour} {self.version} does not build {graph}: {self._why()}")
         if timing_cache is not None:
-            timing_cache.parent.mkdir(parents=True, exist_ok=True)
-            timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
+            new = timing_cache.with_name(f".{timing_cache.name}.{os.getpid()}.partial")
+            new.write_bytes(bytes(config.get_timing_cache().serialize()))
+            os.replace(new, timing_cache)
         return bytes(plan)
 
     def _network_flags(self) -> int:
@@ -202,22 +210,52 @@ def _logger(trt: Any) -> Any:
     return Lines()
 
 
-def _monitor(trt: Any, progress: Progress) -> Any:
+@contextmanager
+def _signals_held() -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM have their effect at the end of the block; meanwhile they are listed.
+
+    The builder calls Python from C++, which prints what is raised there and goes on.
+    """
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
+def _monitor(trt: Any, progress: Progress | None, signals: list[int]) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        """Shows progress; ends the build at one of ``signals`` or at what ``progress`` raises."""
+
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
             self.steps: dict[str, int] = {}
+            self.stopped: Exception | None = None
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self.steps[phase_name] = num_steps
-            progress(phase_name, 0, num_steps)
+            self._show(phase_name, 0)
 
         def step_complete(self, phase_name: str, step: int) -> bool:
-            progress(phase_name, step + 1, self.steps.get(phase_name, step + 1))
-            return True
+            self._show(phase_name, step + 1)
+            return self.stopped is None and not signals
 
         def phase_finish(self, phase_name: str) -> None:
-            steps = self.steps.pop(phase_name, 0)
-            progress(phase_name, steps, steps)
+            self._show(phase_name, self.steps.get(phase_name, 0))
+            self.steps.pop(phase_name, None)
+
+        def _show(self, phase: str, done: int) -> None:
+            try:
+                if progress is not None:
+                    progress(phase, done, self.steps.get(phase, done))
+            except Exception as error:  # raised through C++ it would be lost
+                self.stopped = error
 
     return cast(Any, Monitor())

@@ -1,19 +1,23 @@
-"""`mqspn compile`: engines of a model repository's graphs."""
+"""`mqspn compile`: a repository's engines; `mqspn sensitivity`: what should stay in FP32."""
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mqspn.data.posts import Post
     from mqspn.engines.builder import Flavour
     from mqspn.engines.compile import CompiledEngine
     from mqspn.engines.precision import Precision
 
-__all__ = ["compile_engines"]
+__all__ = ["compile_engines", "sensitivity"]
 
 
 def compile_engines(
@@ -32,6 +36,13 @@ def compile_engines(
     timing_cache: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Keeps timings, so that the next compile is faster."),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GRAPH:LAYERS",
+            help="More layers that stay in FP32, as `mqspn sensitivity` names them; repeatable.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Build matching plans again.")] = False,
     check_entities: Annotated[
@@ -60,14 +71,13 @@ def compile_engines(
 
     from mqspn.engines.builder import FLAVOURS
     from mqspn.engines.compile import CompiledEngine, CompileSettings, compile_repository
+    from mqspn.engines.kept_layers import KEPT, find_layers
     from mqspn.engines.precision import PRECISIONS
 
-    for option, value, known in (
-        ("--engine", engine, tuple(FLAVOURS)),
-        ("--precision", precision, (*PRECISIONS, "int8")),
-    ):
-        if value not in known:
-            raise typer.BadParameter(f"{value!r} is not {' or '.join(known)}", param_hint=option)
+    _check_choice("--engine", engine, tuple(FLAVOURS))
+    _check_choice("--precision", precision, (*PRECISIONS, "int8"))
+    # An ended init step leaves nothing half done: what a Ctrl-C cleans up, so does a SIGTERM.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     compiling = CompileSettings(
         repository=repository,
         flavour=cast("Flavour", engine),
@@ -77,6 +87,7 @@ def compile_engines(
         force=force,
         check_entities=[] if check_entities is None else _posts(check_entities, split, settings),
         calibrate=[] if calibrate is None else _posts(calibrate, "train", settings),
+        kept=(*KEPT, *map(find_layers, keep or ())),
     )
     console = Console(stderr=True)
     engines = []
@@ -94,6 +105,60 @@ def compile_engines(
             else:
                 console.print(str(result), highlight=False)
     _print_table(engines, precision)
+
+
+def sensitivity(
+    repository: Annotated[Path, typer.Option(help="Model repository.")] = Path("model_repository"),
+    precision: Annotated[str, typer.Option(help="fp16 or bf16.")] = "fp16",
+    graph: Annotated[
+        str | None, typer.Option(help="One engine model only, text_encoder for example.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA", help="Posts to measure on; their labels are not used. Default: drawn."
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="With --data: train, dev or test.")] = "dev",
+    settings: Annotated[
+        str, typer.Option(help="With --data: settings that name its types.")
+    ] = "base",
+) -> None:
+    """Measure which layers should stay in FP32 in a lower precision (`mqspn compile --keep`)."""
+    from contextlib import ExitStack
+
+    from rich.console import Console
+
+    from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
+    from mqspn.engines.kept_layers import KEPT
+    from mqspn.engines.samples import drawn_posts, sample_batches
+    from mqspn.engines.sensitivity import measure_sensitivity
+    from mqspn.repository import ENGINES
+
+    _check_choice("--precision", precision, ("fp16", "bf16"))
+    if graph is not None:
+        _check_choice("--graph", graph, ENGINES)
+    with ExitStack() as stack:
+        posts = _posts(data, split, settings)[:8] if data else stack.enter_context(drawn_posts(8))
+        batches = sample_batches(GraphPipeline(repository), posts)
+    console = Console()
+    kept = {(layers.graph, layers.name) for layers in KEPT}
+    for model in ENGINES if graph is None else (graph,):
+        with console.status(f"{model}: converting it with each of its layers in FP32"):
+            results = measure_sensitivity(
+                model,
+                graph_paths(repository)[model],
+                batches[model],
+                precision=cast("Precision", precision),
+            )
+        for result in results:
+            always = (model, result.candidate.name) in kept
+            console.print(f"{result}{' (always kept)' if always else ''}", highlight=False)
+
+
+def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise typer.BadParameter(f"{value!r} is not {' or '.join(known)}", param_hint=option)
 
 
 def _posts(data: Path, split: str, settings: str) -> list[Post]:

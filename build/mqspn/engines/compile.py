@@ -14,12 +14,13 @@ from pathlib import Path
 from mqspn_backend.engine import OnnxEngine
 
 from mqspn.data.posts import Post
+from mqspn.engines.bf16_emulation import runnable_graph
 from mqspn.engines.builder import EngineBuilder, Flavour, Progress
 from mqspn.engines.compute import find_gpus
 from mqspn.engines.entity_gate import EntityLoss, check_entities
-from mqspn.engines.errors import GraphError
+from mqspn.engines.errors import GraphError, PlanError
 from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
-from mqspn.engines.kept_layers import KEPT
+from mqspn.engines.kept_layers import KEPT, KeptLayers
 from mqspn.engines.manifest import (
     NO_GPU,
     PLAN,
@@ -38,7 +39,6 @@ from mqspn.engines.quantisation import (
     choose_posts,
 )
 from mqspn.engines.samples import drawn_posts, sample_batches
-from mqspn.engines.sensitivity import low_precision_runner
 from mqspn.engines.tensor_gate import Difference, check_tensors
 from mqspn.repository import ENGINES
 
@@ -54,7 +54,8 @@ class CompileSettings:
     plan again though a matching one is there. ``check_entities``: annotated posts on which the
     lower precision may not cost F1; none: the tensors alone are compared. ``calibrate``: the posts
     that INT8 takes its scales from; drawn ones would be wrong for any checkpoint but the demo's.
-    Raises ValueError for a timing cache or posts that go with nothing, and for INT8 without posts.
+    ``kept``: the layers that stay in FP32 in a lower precision. Raises ValueError for a timing
+    cache, posts or layers that go with nothing, and for INT8 without posts.
     """
 
     repository: Path
@@ -65,6 +66,7 @@ class CompileSettings:
     force: bool = False
     check_entities: Sequence[Post] = ()
     calibrate: Sequence[Post] = ()
+    kept: Sequence[KeptLayers] = KEPT
 
     def __post_init__(self) -> None:
         if self.precision == "int8" and not self.calibrate:
@@ -82,12 +84,20 @@ class CompileSettings:
             raise ValueError("TensorRT-RTX times nothing while it compiles: name no timing cache")
         if self.check_entities and self.precision == "fp32":
             raise ValueError("FP32 is what the others are compared with: no entities to check")
+        if self.precision == "fp32" and self.kept != KEPT:
+            raise ValueError("all layers are in FP32 already: drop --keep, or name a --precision")
 
     def plan(self, model: str) -> Path:
         """Where the plan of ``model`` goes."""
         if self.output is not None:
             return self.output / f"{model}.plan"
         return self.repository / model / "1" / PLAN
+
+    def kept_names(self, model: str) -> tuple[str, ...]:
+        """Names of the layers of ``model`` that stay in FP32."""
+        if self.precision == "fp32":
+            return ()
+        return tuple(sorted({layers.name for layers in self.kept if layers.graph == model}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +142,8 @@ def compile_repository(
         for model in ENGINES
         if settings.force or not _matches(settings.plan(model), manifests[model])
     ]
+    if waiting:
+        _check_targets(settings)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mqspn-compile-")))
         batches = None
@@ -145,27 +157,35 @@ def compile_repository(
             if lower and calibrate:
                 scales = calibration_batches(pipeline, posts[8:])
         sources, differences = dict(graphs), dict[str, Difference]()
+        runnable = dict(graphs)
         if batches is not None and lower:
             # The entities are those of all graphs together: then none may be left out.
             for model in ENGINES if settings.check_entities else waiting:
                 sources[model] = folder / f"{model}.onnx"
-                convert_graph(
+                converted = convert_graph(
                     model,
                     graphs[model],
                     sources[model],
                     precision=settings.precision,
                     samples=batches[model][0],
+                    kept=settings.kept,
                     calibration=scales.get(model, ()),
                 )
+                manifests[model] = replace(manifests[model], left_in_fp32=converted.left)
+                runnable[model] = runnable_graph(sources[model], settings.precision)
                 differences[model] = check_tensors(
                     model,
                     OnnxEngine(graphs[model], threads=2),
-                    low_precision_runner(sources[model], settings.precision),
+                    OnnxEngine(runnable[model], threads=2),
                     batches[model],
                     precision=settings.precision,
                 )
             if settings.check_entities:
-                yield _check_entities(settings, sources)
+                yield check_entities(
+                    settings.check_entities,
+                    pipeline,
+                    GraphPipeline(settings.repository, runnable),
+                )
         for model in ENGINES:
             plan = settings.plan(model)
             if model not in waiting:
@@ -201,6 +221,25 @@ def compile_repository(
             )
 
 
+def _check_targets(settings: CompileSettings) -> None:
+    """Make the folders of what will be written; minutes of work must not end in a file's name."""
+    folders = {settings.plan(model).parent: "plans" for model in ENGINES}
+    if settings.timing_cache is not None:
+        folders[settings.timing_cache.parent] = "the timing cache"
+        if settings.timing_cache.is_dir():
+            raise PlanError(f"{settings.timing_cache} is a folder; --timing-cache names a file")
+    for folder, what in folders.items():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise PlanError(
+                f"{what} cannot be written to {folder}: {error.strerror}; name another folder "
+                "with --output or --timing-cache, or let this user write there"
+            ) from error
+
+
 def _manifest(
     settings: CompileSettings,
     builder: EngineBuilder,
@@ -221,7 +260,7 @@ def _manifest(
         gpu=gpus[0].name if gpus else NO_GPU,
         precision=settings.precision,
         converter=converter_version() if lower else None,
-        kept_in_fp32=tuple(k.name for k in KEPT if k.graph == model) if lower else (),
+        kept_in_fp32=settings.kept_names(model),
         profile=serving_profile(settings.repository, model),
         builder_flags=builder.flags,
         mqspn_version=version("mqspn-triton"),
@@ -234,25 +273,9 @@ def _matches(plan: Path, wanted: Manifest) -> bool:
     return found is not None and found.builds_the_same(wanted)
 
 
-def _check_entities(settings: CompileSettings, graphs: Mapping[str, Path]) -> EntityLoss:
-    runnable = dict(graphs)
-    if settings.precision == "bf16":
-        from mqspn.engines.bf16_emulation import emulate_bf16
-
-        for model, graph in graphs.items():
-            runnable[model] = graph.with_name(f"{model}.emulated.onnx")
-            emulate_bf16(graph, runnable[model])
-    return check_entities(
-        settings.check_entities,
-        GraphPipeline(settings.repository),
-        GraphPipeline(settings.repository, runnable),
-    )
-
-
 def _write(plan: Path, built: bytes, manifest: Manifest) -> None:
     """Both files appear whole; cut off between them, the plan counts as unknown and is rebuilt."""
-    plan.parent.mkdir(parents=True, exist_ok=True)
-    new = plan.with_name(f".{plan.name}.partial")
+    new = plan.with_name(f".{plan.name}.{os.getpid()}.partial")
     try:
         new.write_bytes(built)
         text = replace(manifest, plan_sha256=digest(new)).to_json()

@@ -6,19 +6,13 @@ import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mqspn_backend.gpus import Gpu, find_gpus
+
 __all__ = ["Gpu", "Runtime", "find_gpus", "find_runtime", "tensorrt_version"]
 
 #: The library that Triton's TensorRT backend loads, newest first.
 _LIBRARIES = ("libnvinfer.so.11", "libnvinfer.so.10")
-_MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gpu:
-    """One GPU that CUDA shows: its name and compute capability, as in "9.0"."""
-
-    name: str
-    compute_capability: str
+_VERSION_PARTS = ("Major", "Minor", "Patch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,30 +38,3 @@ def tensorrt_version(libraries: Sequence[str] = _LIBRARIES) -> str | None:
             continue
         return ".".join(map(str, parts))
     return None
-
-
-_VERSION_PARTS = ("Major", "Minor", "Patch")
-
-
-def find_gpus() -> tuple[Gpu, ...]:
-    """The GPUs that CUDA's driver shows to this process (CUDA_VISIBLE_DEVICES counts)."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return ()
-    count = ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
-        return ()
-    return tuple(_gpu(driver, index) for index in range(count.value))
-
-
-def _gpu(driver: ctypes.CDLL, index: int) -> Gpu:
-    device, value = ctypes.c_int(), ctypes.c_int()
-    driver.cuDeviceGet(ctypes.byref(device), index)
-    name = ctypes.create_string_buffer(256)
-    driver.cuDeviceGetName(name, len(name), device)
-    numbers = []
-    for attribute in (_MAJOR, _MINOR):
-        driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
-        numbers.append(str(value.value))
-    return Gpu(name=name.value.decode(errors="replace"), compute_capability=".".join(numbers))

@@ -60,6 +60,6 @@ def check_entities(posts: Sequence[Post], reference: Predictor, candidate: Predi
     if max(loss.losses.values()) > ALLOWED_LOSS:
         raise GateError(
             f"{loss}: more than {ALLOWED_LOSS} points below FP32; compile with --precision fp32, "
-            "or keep more layers in FP32 (docs/engines.md)"
+            "or --keep more layers in FP32 (`mqspn sensitivity` measures which)"
         )
     return loss

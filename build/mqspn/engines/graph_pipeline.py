@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mqspn.data.posts import Post
 from mqspn.engines.profiles import read_configuration
 from mqspn.evaluation.metrics import PredictedEntity
+from mqspn.evaluation.network_output import NetworkOutput, decode_output
 from mqspn.repository import ENGINES
 
 __all__ = ["GraphPipeline", "graph_paths"]
@@ -67,9 +68,6 @@ class GraphPipeline:
 
     def predict(self, posts: Sequence[Post]) -> list[list[PredictedEntity]]:
         """The entities of each post, in the order of ``posts``; boxes in pixels."""
-        # Its module imports PyTorch, which takes seconds.
-        from mqspn.evaluation.offline import NetworkOutput, decode_output
-
         answers: list[list[PredictedEntity]] = []
         for first in range(0, len(posts), self.batch_size):
             batch = posts[first : first + self.batch_size]

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CANDIDATES", "KEPT", "NOT_QUANTISED", "KeptLayers", "find_nodes"]
+__all__ = ["CANDIDATES", "KEPT", "NOT_QUANTISED", "KeptLayers", "find_layers", "find_nodes"]
 
 #: Operators with weights or a reduction; walking back from a tensor ends before them.
 _LAYERS = frozenset({"Conv", "Gemm", "LayerNormalization", "MatMul", "Softmax", "TopK"})
@@ -31,6 +31,14 @@ class KeptLayers:
     reason: str
     op_types: tuple[str, ...] = ()
     arithmetic_of: tuple[str, ...] = ()
+
+
+def find_layers(place: str) -> KeptLayers:
+    """The one of `CANDIDATES` that ``place``, "graph:layers", names; ValueError for any other."""
+    known = {f"{layers.graph}:{layers.name}": layers for layers in CANDIDATES}
+    if place not in known:
+        raise ValueError(f"there are no layers {place!r}; there are {', '.join(sorted(known))}")
+    return known[place]
 
 
 def find_nodes(graph: Any, kept: KeptLayers) -> list[str]:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ class Manifest:
     ``compute_capability`` and ``gpu``: the GPU it was built on. ``converter`` made the graph of a
     lower precision, with the layers named in ``kept_in_fp32``. ``profile``: each input's range of
     shapes. ``mqspn_version`` wrote this file. ``calibration``: what INT8 was calibrated on, see
-    `mqspn.engines.quantisation.calibration_digest`.
+    `mqspn.engines.quantisation.calibration_digest`. ``left_in_fp32``: nodes that the converter
+    left in FP32 by itself.
     """
 
     model: str
@@ -62,6 +63,7 @@ class Manifest:
     mqspn_version: str
     plan_sha256: str = ""
     calibration: str | None = None
+    left_in_fp32: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         text = json.dumps({"format": _FORMAT, **asdict(self)}, indent=2)
@@ -80,7 +82,11 @@ class Manifest:
                 for name, shapes in values.pop("profile").items()
             }
             values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-            return cls(profile=profile, **values)
+            manifest = cls(profile=profile, **values)
+            for item in fields(cls):
+                if item.type == "str" and not isinstance(getattr(manifest, item.name), str):
+                    raise TypeError(f"{item.name} is not a text")
+            return manifest
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is not a plan's manifest ({error})") from error
 
@@ -89,7 +95,8 @@ class Manifest:
         return self._key() == other._key()
 
     def _key(self) -> dict[str, Any]:
-        return {**asdict(self), "plan_sha256": "", "mqspn_version": ""}
+        # What the converter leaves is known after it ran only, and follows from the rest.
+        return {**asdict(self), "plan_sha256": "", "mqspn_version": "", "left_in_fp32": ()}
 
 
 def manifest_path(plan: Path) -> Path:
@@ -128,8 +135,17 @@ def engine_models(repository: Path) -> list[str]:
 def check_plans(
     repository: Path, runtime: Runtime, *, plans: Path | None = None, mend: str | None = None
 ) -> None:
-    """`check_manifest` of every engine model of ``repository``; raises PlanError for the first."""
-    for model in engine_models(repository):
+    """`check_manifest` of every engine model of ``repository``; raises PlanError for the first.
+
+    A repository without an engine model is refused too: there is nothing that a GPU would run.
+    """
+    models = engine_models(repository)
+    if not models:
+        raise PlanError(
+            f"{repository}: found no model of the TensorRT backend, needed a model repository; "
+            "make it with `mqspn build`"
+        )
+    for model in models:
         check_manifest(repository, model, runtime, plans=plans, mend=mend)
 
 
@@ -164,12 +180,23 @@ def check_manifest(
         raise refuse("no plan", f"one for {needed}")
     if not manifest_path(plan).is_file():
         raise refuse("a plan without its manifest", f"{manifest_path(plan).name} beside it")
-    manifest = read_manifest(plan)
-    if manifest is None:
+    try:
+        manifest = Manifest.from_json(manifest_path(plan).read_text(encoding="utf-8"))
+        changed = digest(plan) != manifest.plan_sha256
+    except (OSError, ValueError) as error:
+        where = manifest_path(plan).name
+        raise refuse(f"{where} unreadable ({error})", "it as it was written") from error
+    if changed:
         raise refuse("a plan that is not the one its manifest describes", f"one for {needed}")
     if manifest.engine != "tensorrt":
         raise refuse(f"a plan of {manifest.engine} {manifest.engine_version}", f"one of {needed}")
-    if graph.is_file() and digest(graph) != manifest.onnx_sha256:
+    if not graph.is_file():
+        raise refuse(
+            f"no {graph.name} to hold the plan against",
+            str(graph),
+            "make the model repository again with `mqspn build`",
+        )
+    if digest(graph) != manifest.onnx_sha256:
         wanted = f"the {graph.name} beside it" if plans is None else str(graph)
         raise refuse("a plan of another graph", f"one of {wanted}")
     if manifest.profile != serving_profile(repository, model):

@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -24,7 +25,7 @@ from mqspn.engines.errors import BuilderMissingError, PrecisionError
 from mqspn.engines.kept_layers import KEPT, NOT_QUANTISED, KeptLayers, find_nodes
 from mqspn.engines.quantisation import Batch, quantise_graph
 
-__all__ = ["PRECISIONS", "Precision", "convert_graph", "converter_version"]
+__all__ = ["PRECISIONS", "ConvertedGraph", "Precision", "convert_graph", "converter_version"]
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 #: Those that need no posts of the user's.
@@ -32,6 +33,14 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
 #: Nodes whose inputs or outputs are larger than this on the samples stay in FP32: one unit in the
 #: last place of FP16 is 0.5 there.
 _DATA_MAX = 512.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertedGraph:
+    """Names of the nodes that stayed in FP32: ``kept`` by our list, ``left`` by AutoCast itself."""
+
+    kept: tuple[str, ...]
+    left: tuple[str, ...]
 
 
 def converter_version() -> str:
@@ -48,13 +57,13 @@ def convert_graph(
     samples: Mapping[str, NDArray[Any]],
     kept: Sequence[KeptLayers] = KEPT,
     calibration: Sequence[Batch] = (),
-) -> int:
+) -> ConvertedGraph:
     """Write the FP32 graph ``source`` of engine ``model`` to ``target`` in ``precision``.
 
     The graph is simplified first (constants folded), which changes its values by rounding only.
     ``samples``: one batch of the graph's inputs, by name; what leaves the type's range on them
     stays in FP32, as do the layers of ``kept``. ``calibration``: the batches that give INT8 its
-    scales. Returns how many nodes those layers have.
+    scales.
 
     Raises PrecisionError where the graph cannot be converted, BuilderMissingError without ModelOpt.
     """
@@ -89,13 +98,32 @@ def convert_graph(
                 providers=["cpu"],
             )
             onnx.save(converted, str(target))
+            single = _single_precision(converted)
     except Exception as error:  # ModelOpt's and onnxslim's own have no common, public root
         raise PrecisionError(
             f"{source} does not go to {precision}: {error}; compile with --precision fp32"
         ) from error
     finally:
         simple.unlink(missing_ok=True)
-    return len(names)
+    return ConvertedGraph(
+        kept=tuple(sorted(names)), left=tuple(name for name in single if name not in names)
+    )
+
+
+def _single_precision(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that compute an FP32 tensor, in the graph's order."""
+    graph = onnx.shape_inference.infer_shapes(model).graph
+    single = {
+        value.name
+        for value in (*graph.value_info, *graph.output)
+        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+    }
+    return [
+        node.name
+        for node in graph.node
+        if node.op_type not in ("Cast", "Constant", "DequantizeLinear")
+        and single.intersection(node.output)
+    ]
 
 
 @contextmanager

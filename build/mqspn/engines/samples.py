@@ -46,8 +46,10 @@ def sample_batches(
 
     What one graph makes of a post is the next one's input, so that every graph sees what it will
     see in serving. No batch has the size that engines are tuned for, but where they take one post
-    only; the last one is padded to the longest bucket.
+    only; the last one is padded to the longest bucket. Raises ValueError for fewer than 8 posts.
     """
+    if len(posts) < sum(_BATCHES):
+        raise ValueError(f"{len(posts)} posts are too few: give {sum(_BATCHES)} or more")
     batches: dict[str, list[Mapping[str, NDArray[Any]]]] = {model: [] for model in ENGINES}
     first = 0
     largest = max(1, pipeline.max_batch_size - 1)

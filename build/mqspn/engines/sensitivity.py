@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import onnx
 from mqspn_backend.engine import OnnxEngine
 from numpy.typing import NDArray
 
-from mqspn.engines.bf16_emulation import emulate_bf16
-from mqspn.engines.kept_layers import CANDIDATES, KeptLayers
+from mqspn.engines.bf16_emulation import runnable_graph
+from mqspn.engines.kept_layers import CANDIDATES, KeptLayers, find_nodes
 from mqspn.engines.precision import Precision, convert_graph
 from mqspn.engines.tensor_gate import Difference, compare_tensors
 
-__all__ = ["Sensitivity", "low_precision_runner", "measure_sensitivity"]
+__all__ = ["Sensitivity", "measure_sensitivity"]
 
 #: A candidate is worth FP32 where it takes a largest difference of more than `_NOTICEABLE` to less
 #: than `_SHARE` of it.
@@ -41,7 +42,7 @@ class Sensitivity:
     def __str__(self) -> str:
         verdict = "keep" if self.worth_keeping else "not needed"
         return (
-            f"{self.candidate.graph}, {self.candidate.name} ({self.nodes} nodes): "
+            f"{self.candidate.graph}:{self.candidate.name} ({self.nodes} nodes): "
             f"{self.before.largest:.1e} -> {self.after.largest:.1e}: {verdict}"
         )
 
@@ -56,38 +57,28 @@ def measure_sensitivity(
 ) -> list[Sensitivity]:
     """Convert ``graph`` of engine ``model`` with each candidate in FP32, one at a time.
 
+    Candidates of which the graph has no layer are left out.
     ``batches``: inputs by name, drawn or the caller's (`mqspn.engines.samples`); the first decides
     what leaves the type's range. Runs under ONNX Runtime, without a GPU.
     """
     reference = OnnxEngine(graph, threads=2)
+    nodes_of = onnx.load(str(graph)).graph
     results = []
     with tempfile.TemporaryDirectory(prefix="mqspn-sensitivity-") as folder:
         low = Path(folder) / "low.onnx"
 
         def difference(kept: Sequence[KeptLayers]) -> tuple[int, Difference]:
-            nodes = convert_graph(
+            converted = convert_graph(
                 model, graph, low, precision=precision, samples=batches[0], kept=kept
             )
-            runner = low_precision_runner(low, precision)
-            return nodes, compare_tensors(model, reference, runner, batches)
+            runner = OnnxEngine(runnable_graph(low, precision), threads=2)
+            return len(converted.kept), compare_tensors(model, reference, runner, batches)
 
         _, before = difference(())
         for candidate in candidates:
-            if candidate.graph == model:
+            if candidate.graph == model and find_nodes(nodes_of, candidate):
                 nodes, after = difference((candidate,))
                 results.append(
                     Sensitivity(candidate=candidate, nodes=nodes, before=before, after=after)
                 )
     return results
-
-
-def low_precision_runner(graph: Path, precision: Precision) -> OnnxEngine:
-    """ONNX Runtime on a converted ``graph``; a BF16 one through `emulate_bf16`."""
-    if precision != "bf16":
-        return OnnxEngine(graph, threads=2)
-    emulated = graph.with_suffix(".emulated.onnx")
-    emulate_bf16(graph, emulated)
-    try:
-        return OnnxEngine(emulated, threads=2)
-    finally:
-        emulated.unlink()

@@ -90,7 +90,8 @@ def check_tensors(
     if difference.largest > TOLERANCE[precision]:
         raise GateError(
             f"{difference}; more than {TOLERANCE[precision]:g}, the tolerance of {precision}: "
-            "compile with --precision fp32, or keep more layers in FP32 (docs/engines.md)"
+            f"compile with --precision fp32, or --keep more layers in FP32 (`mqspn sensitivity` "
+            "measures which)"
         )
     return difference
 

@@ -1,33 +1,29 @@
 """Predictions of a checkpoint without a server: PyTorch between serving's own NumPy functions.
 
 In two halves, so that the second can be had many times for one of the first: what the network says
-of a batch (`network_outputs`), and the entities that decoding makes of it (`decode_output`).
+of a batch (`network_outputs`), and the entities that decoding makes of it
+(`mqspn.evaluation.network_output.decode_output`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from mqspn_backend.decoding import decode
-from mqspn_backend.entities import post_entities
-from mqspn_backend.serving_settings import DecodingSettings
-from mqspn_backend.text import TextBatch, TextTokenizer
+from mqspn_backend.text import TextTokenizer
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from mqspn.checkpoint import Checkpoint
 from mqspn.data.posts import Post
 from mqspn.evaluation.metrics import PredictedEntity
+from mqspn.evaluation.network_output import NetworkOutput, decode_output
 from mqspn.training.region_states import RegionStates, compute_region_states
 
 __all__ = [
     "CheckpointPredictor",
-    "NetworkOutput",
-    "decode_output",
     "network_outputs",
     "predict_with_states",
 ]
@@ -79,27 +75,6 @@ class CheckpointPredictor:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class NetworkOutput:
-    """What the network says of B posts, with what decoding needs besides.
-
-    ``type_probs`` (B, Q, T + 1), ``start_probs`` and ``end_probs`` (B, Q, L), ``region_probs``
-    (B, Q, R): float32. ``region_boxes`` (B, K, 4) float32, normalised x1, y1, x2, y2;
-    ``region_scores`` (B, K) float32, 0 for padding; ``sizes`` (B, 2) int32, width and height in
-    pixels of the upright image, 0 where there is none.
-    """
-
-    posts: Sequence[Post]
-    tokens: TextBatch
-    type_probs: NDArray[np.float32]
-    start_probs: NDArray[np.float32]
-    end_probs: NDArray[np.float32]
-    region_probs: NDArray[np.float32]
-    region_boxes: NDArray[np.float32]
-    region_scores: NDArray[np.float32]
-    sizes: NDArray[np.int32]
-
-
 def network_outputs(
     checkpoint: Checkpoint,
     posts: Sequence[Post],
@@ -139,40 +114,6 @@ def network_outputs(
             region_scores=regions.scores[rows],
             sizes=regions.sizes[rows],
         )
-
-
-def decode_output(
-    output: NetworkOutput, settings: DecodingSettings, types: Sequence[str]
-) -> list[list[PredictedEntity]]:
-    """Entities of each post of ``output``; ``types``: the names of the T types."""
-    decoded = decode(
-        output.type_probs,
-        output.start_probs,
-        output.end_probs,
-        output.region_probs,
-        output.tokens.word_starts,
-        output.tokens.word_ends,
-        output.region_boxes,
-        output.region_scores,
-        settings,
-    )
-    answers = []
-    for i, post in enumerate(output.posts):
-        size = (int(output.sizes[i, 0]), int(output.sizes[i, 1]))
-        found = post_entities(decoded[i], post.text, output.tokens.offsets[i], size, types)
-        answers.append(
-            [
-                PredictedEntity(
-                    e["start"],
-                    e["end"],
-                    e["type"],
-                    (e["box"][0], e["box"][1], e["box"][2], e["box"][3]) if e["box"] else None,
-                    e["score"],
-                )
-                for e in found
-            ]
-        )
-    return answers
 
 
 def predict_with_states(

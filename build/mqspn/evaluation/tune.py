@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mqspn.data.posts import Post
 from mqspn.evaluation.decoding_search import held_out_gains, search
 from mqspn.evaluation.metrics import Counts, PredictedEntity, Scores, match_entities, score
-from mqspn.evaluation.offline import NetworkOutput, decode_output
+from mqspn.evaluation.network_output import NetworkOutput, decode_output
 
 __all__ = ["Metric", "Tuning", "check_posts", "check_writable", "tune", "write_decoding"]
 

@@ -61,7 +61,17 @@ def test_the_server_waits_for_the_plans(compose: Any) -> None:
     for key in ("deploy", "user"):
         assert server[key] == plans[key]
     assert server["environment"]["MQSPN_PRECISION"] == plans["environment"]["MQSPN_PRECISION"]
-    assert server["volumes"][0] == plans["volumes"][0] == "../model_repository:/models:ro"
+    assert (
+        server["volumes"][0]
+        == plans["volumes"][0]
+        == {
+            "type": "bind",
+            "source": "../model_repository",
+            "target": "/models",
+            "read_only": True,
+            "bind": {"create_host_path": False},
+        }
+    )
     (device,) = server["deploy"]["resources"]["reservations"]["devices"]
     assert device == {"driver": "nvidia", "device_ids": ["0"], "capabilities": ["gpu"]}
 
@@ -80,7 +90,7 @@ def test_nothing_is_open_that_need_not_be(compose: Any) -> None:
         volume
         for service in compose["services"].values()
         for volume in service["volumes"]
-        if not volume.endswith(":ro")
+        if not (volume["read_only"] if isinstance(volume, dict) else volume.endswith(":ro"))
     ]
     assert written == ["plans:/plans", "prometheus:/prometheus"]
 
@@ -114,6 +124,20 @@ def test_prometheus_reads_the_server(compose: Any) -> None:
     assert "8002" in compose["services"]["server"]["expose"]
     volumes = compose["services"]["prometheus"]["volumes"]
     assert "./prometheus.yml:/etc/prometheus/prometheus.yml:ro" in volumes
+
+
+def test_the_posts_go_to_the_init_step_alone() -> None:
+    text = (DEPLOY / "compose.posts.yaml").read_text()
+    comments, _, rest = text.partition("\nservices:")
+    named = set(re.findall(r"MQSPN_\w+", comments))
+    assert set(re.findall(r"\$\{(\w+)", rest)) <= named
+    given = re.sub(r"\$\{MQSPN_POSTS:\?[^}]*\}", "./posts", text)
+    over = interpolated(yaml.safe_load(given))
+    PyCompose.from_json(json.dumps({**over, "name": "mqspn"}))
+    (plans,) = over["services"].values()
+    assert plans["command"].split() == ["plans", "--check-entities=/posts", "--settings=base"]
+    (volume,) = plans["volumes"]
+    assert volume["read_only"] is True
 
 
 def test_every_setting_has_a_default_and_is_named_at_the_top() -> None:

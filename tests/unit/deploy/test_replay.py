@@ -5,6 +5,7 @@ Not shown by this: NVIDIA's image itself, and plans on its TensorRT, which needs
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
@@ -12,14 +13,16 @@ import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from mqspn.drawing import draw_posts
 from mqspn.engines.compute import Gpu, Runtime
 from mqspn.engines.manifest import manifest_path, read_manifest
-from mqspn.engines.precision import PRECISIONS
+from mqspn.engines.precision import Precision
 from mqspn.repository import ENGINES
 from mqspn.serving.ports import free_ports
 
@@ -70,9 +73,11 @@ def volume(plans_image: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def make_plans(image: Path, volume: Path) -> subprocess.CompletedProcess[str]:
+def make_plans(
+    image: Path, volume: Path, *further: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     options = [f"--repository={REPOSITORY}", f"--plans={volume}", "--engine=tensorrt-rtx"]
-    return run(image, str(image / "entrypoint.py"), "plans", *options)
+    return run(image, str(image / "entrypoint.py"), "plans", *options, *further, **variables)
 
 
 def serve(
@@ -273,7 +278,7 @@ def test_the_server_becomes_tritonserver(
         MQSPN_OPERATOR_KEY="key",
     )
     assert ran.returncode == 0, ran.stderr
-    models = tmp_path / "run" / "models"
+    (models,) = (tmp_path / "run").glob("mqspn-*/models")
     closed = "model-repository,model-config,shared-memory,statistics,trace,logging"
     lines = ran.stdout.splitlines()
     assert lines[:24] == [
@@ -302,7 +307,7 @@ def test_the_server_becomes_tritonserver(
         "--allow-client-shm=false",
         "--http-thread-count=2",
     ]
-    assert f" {tmp_path / 'run' / 'bin'}:" in lines[24]
+    assert f" {models.parent / 'bin'}:" in lines[24]
     # Triton sees each plan beside its configuration, and nothing was written to the repository.
     for model in ENGINES:
         plan = models / model / "1" / "model.plan"
@@ -357,10 +362,85 @@ def test_an_unknown_precision_is_named(command: str, server_image: Path, tmp_pat
     ran = run(server_image, script, command, f"--plans={tmp_path}", MQSPN_PRECISION="fp12")
     assert ran.returncode == 1
     assert ran.stderr.startswith(
-        f"mqspn {command}: MQSPN_PRECISION is 'fp12', needed fp32 or fp16 or bf16; set it in"
+        f"mqspn {command}: MQSPN_PRECISION is 'fp12', needed fp32 or fp16 or bf16 or int8; set it"
     )
     assert not list(tmp_path.iterdir())
 
 
 def test_the_entry_point_knows_the_compilers_precisions(entrypoint: Any) -> None:
-    assert entrypoint.PRECISIONS == PRECISIONS
+    assert get_args(Precision) == entrypoint.PRECISIONS
+
+
+def test_the_folder_is_another_ones_for_another_converter_or_other_layers(
+    entrypoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def folder(precision: str) -> Path:
+        found: Path = entrypoint.plan_folder(tmp_path, REPOSITORY, precision, THERE)
+        return found
+
+    before = {precision: folder(precision) for precision in ("fp32", "fp16")}
+    assert entrypoint._converter() == version("nvidia-modelopt")
+    monkeypatch.setattr(entrypoint, "_converter", lambda: "0.48.0")
+    other = folder("fp16")
+    monkeypatch.setattr(entrypoint, "KEPT", ())
+    assert len({before["fp16"], other, folder("fp16")}) == 3
+    assert folder("fp32") == before["fp32"]
+
+
+def test_an_unreadable_repository_is_named(
+    entrypoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """The tests may run as root, who may read everything: the answer of the system is made up."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr("sys.argv", ["entrypoint.py", "serve", f"--repository={tmp_path}"])
+    with pytest.raises(SystemExit, match=rf"may not read {tmp_path}; let everyone read"):
+        entrypoint.main()
+
+
+def test_a_second_init_step_waits_for_the_first(
+    volume: Path, plans_image: Path, tmp_path: Path
+) -> None:
+    (folder,) = volume.iterdir()
+    with (folder / ".lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        command = [str(plans_image / "venv" / "bin" / "python"), str(plans_image / "entrypoint.py")]
+        command += ["plans", f"--repository={REPOSITORY}", f"--plans={volume}"]
+        second = subprocess.Popen(
+            [*command, "--engine=tensorrt-rtx"],
+            env={**ENVIRONMENT, "MQSPN_PRECISION": "fp32"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert second.stdout is not None
+        assert second.stdout.readline() == f"plans: {folder}\n"
+        assert "waiting for it" in second.stdout.readline()
+    _, errors = second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert errors.count("matches, kept") == len(ENGINES)
+
+
+def test_the_init_step_checks_entities_with_what_is_installed_there(
+    plans_image: Path, tmp_path: Path
+) -> None:
+    """Its arguments reach `mqspn compile`; the posts are too few for F1 to be anything but equal,
+    and the graphs are the demo's."""
+    draw_posts(split="test", count=2, seed=0, output=tmp_path / "posts", progress=False)
+    code = f"""
+import sys
+from pathlib import Path
+from mqspn.data.reader import read_split
+from mqspn.engines.entity_gate import check_entities
+from mqspn.engines.graph_pipeline import GraphPipeline
+from mqspn.settings import load_settings
+labels = {{t.label: t.name for t in load_settings("demo").types}}
+posts = read_split(Path({str(tmp_path / "posts")!r}), "test", labels=labels)
+pipeline = GraphPipeline(Path({str(REPOSITORY)!r}), threads=1)
+print(check_entities(posts, pipeline, pipeline))
+"""
+    ran = run(plans_image, "-c", code)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("F1 on 2 posts: MNER ")
+    refused = make_plans(plans_image, tmp_path / "volume", "--check-entities=/nowhere")
+    assert refused.returncode == 1
+    assert "no split 'test' in /nowhere" in refused.stderr

@@ -12,6 +12,7 @@ import onnxruntime as ort
 import pytest
 from mqspn_backend import providers
 from mqspn_backend.engine import session_options
+from mqspn_backend.gpus import Gpu
 from mqspn_backend.providers import (
     PROVIDERS,
     Provider,
@@ -52,7 +53,18 @@ def test_tensorrt_has_its_profile_and_a_cache_and_cuda_behind_it(
     cache = Path(options["trt_engine_cache_path"])
     assert cache.parent == tmp_path / "cache" / "mqspn" / "tensorrt"
     graph.write_bytes(graph.read_bytes() + b"\x00")
-    assert engine_cache(graph) != cache, "another graph would get this one's engines"
+    assert engine_cache(graph, 1) != cache, "another graph would get this one's engines"
+
+
+def test_engines_of_two_gpus_lie_apart(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus = (
+        Gpu(name="NVIDIA A10", compute_capability="8.6"),
+        Gpu(name="NVIDIA GeForce RTX 3090", compute_capability="8.6"),
+    )
+    monkeypatch.setattr(providers, "find_gpus", lambda: gpus)
+    first, second = engine_cache(graph, 0), engine_cache(graph, 1)
+    assert first.name.endswith("-NVIDIA-A10")
+    assert second.name.endswith("-NVIDIA-GeForce-RTX-3090")
 
 
 @pytest.mark.parametrize("name", ["cuda", "tensorrt"])

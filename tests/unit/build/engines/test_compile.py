@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,11 @@ import onnx
 import pytest
 from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.cli import app
-from mqspn.engines.builder import EngineBuilder
+from mqspn.engines.builder import EngineBuilder, Progress
 from mqspn.engines.compile import CompiledEngine, CompileSettings, compile_repository
 from mqspn.engines.compute import Gpu, Runtime
 from mqspn.engines.errors import GateError, GraphError, PlanError
+from mqspn.engines.kept_layers import KEPT, find_layers
 from mqspn.engines.manifest import NO_GPU, check_plans, manifest_path, read_manifest
 from mqspn.engines.profiles import serving_profile
 from mqspn.repository import ENGINES
@@ -71,6 +74,53 @@ def test_the_manifest_says_what_was_built(tiny: CompileSettings, rtx: EngineBuil
     runtime = Runtime(tensorrt="10.16.1", gpus=(Gpu(name="GPU", compute_capability="8.9"),))
     with pytest.raises(PlanError, match="found a plan of tensorrt-rtx"):
         check_plans(tiny.repository, runtime)
+
+
+def test_more_layers_may_stay_in_fp32(tiny: CompileSettings) -> None:
+    softmaxes = find_layers("text_encoder:softmaxes")
+    settings = replace(tiny, precision="fp16", kept=(*KEPT, softmaxes, softmaxes))
+    assert settings.kept_names("text_encoder") == ("softmaxes",)
+    assert settings.kept_names("region_encoder") == ("crops",)
+    with pytest.raises(ValueError, match="all layers are in FP32 already"):
+        replace(settings, precision="fp32")
+    assert tiny.kept_names("region_encoder") == ()
+
+
+def interrupt(phase: str, done: int, steps: int) -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def fail(phase: str, done: int, steps: int) -> None:
+    raise BrokenPipeError
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "ends"), [(interrupt, KeyboardInterrupt), (fail, BrokenPipeError)]
+)
+def test_a_build_ends_at_a_ctrl_c_and_at_a_failure_to_show_progress(
+    meanwhile: Progress, ends: type[BaseException], tiny: CompileSettings
+) -> None:
+    """The builder's C++ would print the exception and go on."""
+    with pytest.raises(ends):
+        list(compile_repository(tiny, progress=meanwhile))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert not list(tiny.repository.rglob("*.plan"))
+    assert not list(tiny.repository.rglob("*.partial"))
+
+
+def test_where_plans_cannot_go_is_known_before_they_are_made(
+    on_a_gpu: CompileSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnThisGpu, "build", None)
+    (tmp_path / "file").touch()
+    for changes, message in (
+        ({"output": tmp_path / "file"}, r"plans cannot be written to \S+/file: File exists"),
+        ({"output": tmp_path / "file" / "plans"}, "plans cannot be written.*: Not a directory"),
+        ({"timing_cache": tmp_path}, "is a folder; --timing-cache names a file"),
+        ({"timing_cache": tmp_path / "file" / "t"}, "the timing cache cannot be written"),
+    ):
+        with pytest.raises(PlanError, match=message):
+            list(compile_repository(replace(on_a_gpu, **changes)))
 
 
 def test_plans_may_go_elsewhere(tiny: CompileSettings, tmp_path: Path) -> None:
@@ -210,6 +260,13 @@ def test_an_unknown_choice_is_refused(option: str, value: str) -> None:
     result = CliRunner().invoke(app, ["compile", option, value])
     assert result.exit_code == 2
     assert f"'{value}' is not" in result.output
+
+
+def test_unknown_layers_are_refused_with_those_there_are() -> None:
+    result = CliRunner().invoke(app, ["compile", "--keep", "text_encoder:norms"])
+    assert isinstance(result.exception, ValueError)
+    assert "no layers 'text_encoder:norms'; there are" in str(result.exception)
+    assert "text_encoder:layer norms" in str(result.exception)
 
 
 def test_building_for_the_gpu_fails_while_plans_are_missing(

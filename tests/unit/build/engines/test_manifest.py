@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqspn.engines.compute import Gpu, Runtime, find_gpus, tensorrt_version
+from mqspn.engines.compute import Gpu, Runtime, tensorrt_version
 from mqspn.engines.errors import PlanError
 from mqspn.engines.manifest import (
     Manifest,
@@ -75,6 +75,17 @@ def test_what_is_no_manifest_tells_nothing(text: str, tiny_repository: Path) -> 
     plan = write_plan(tiny_repository, "text_encoder")
     manifest_path(plan).write_text(text)
     assert read_manifest(plan) is None
+    # The plan may be the right one: it is not called another.
+    with pytest.raises(PlanError, match=r"found model\.plan\.json unreadable \(.+\), needed it as"):
+        check_manifest(tiny_repository, "text_encoder", HERE)
+
+
+def test_a_version_that_is_a_number_is_no_manifest(tiny_repository: Path) -> None:
+    plan = write_plan(tiny_repository, "text_encoder")
+    path = manifest_path(plan)
+    path.write_text(path.read_text().replace('"10.16.1.11"', "10.16"))
+    with pytest.raises(PlanError, match="engine_version is not a text"):
+        check_manifest(tiny_repository, "text_encoder", HERE)
 
 
 def test_whole_repository_passes_where_it_belongs(tiny_repository: Path) -> None:
@@ -138,6 +149,17 @@ def test_without_a_gpu_the_remedy_is_another_machine_or_profile(tiny_repository:
         check_manifest(tiny_repository, "text_encoder", Runtime(tensorrt=None, gpus=()))
 
 
+def test_without_its_graph_a_plan_cannot_be_checked(tiny_repository: Path) -> None:
+    write_plan(tiny_repository, "text_encoder").with_name("model.onnx").unlink()
+    with pytest.raises(PlanError, match=r"found no model\.onnx to hold.*again with `mqspn build`"):
+        check_manifest(tiny_repository, "text_encoder", HERE)
+
+
+def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="found no model of the TensorRT backend"):
+        check_plans(tmp_path, HERE)
+
+
 def test_a_plan_without_manifest_is_refused(tiny_repository: Path) -> None:
     plan = write_plan(tiny_repository, "text_encoder")
     manifest_path(plan).unlink()
@@ -192,4 +214,3 @@ def test_the_server_does_not_start_on_a_plan_that_is_not_there(
 def test_a_library_that_is_not_there_has_no_version() -> None:
     assert tensorrt_version(("libno-such-thing.so.1",)) is None
     assert tensorrt_version(("libc.so.6",)) is None
-    assert all(gpu.name and "." in gpu.compute_capability for gpu in find_gpus())

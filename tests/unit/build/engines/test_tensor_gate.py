@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from mqspn.engines.bf16_emulation import runnable_graph
 from mqspn.engines.errors import GateError, PrecisionError
-from mqspn.engines.kept_layers import CANDIDATES
+from mqspn.engines.kept_layers import CANDIDATES, find_layers
 from mqspn.engines.precision import convert_graph
-from mqspn.engines.sensitivity import low_precision_runner, measure_sensitivity
+from mqspn.engines.sensitivity import measure_sensitivity
 from mqspn.engines.tensor_gate import check_tensors, compare_tensors
 from mqspn.repository import ENGINES
 from mqspn_backend.engine import OnnxEngine
@@ -106,22 +107,28 @@ def test_the_measurement_tells_what_to_keep(demo_repository: Path, batches: Any)
     )
     assert not softmaxes.worth_keeping
     assert crops.worth_keeping
-    assert "region_encoder, crops (" in str(crops)
+    assert "region_encoder:crops (" in str(crops)
 
 
 def test_bf16_is_near_fp32(demo_repository: Path, batches: Any, tmp_path: Path) -> None:
     graph = demo_repository / "text_encoder" / "1" / "model.onnx"
-    convert_graph(
+    norms = find_layers("text_encoder:layer norms")
+    converted = convert_graph(
         "text_encoder",
         graph,
         tmp_path / "g.onnx",
         precision="bf16",
         samples=batches["text_encoder"][0],
+        kept=(norms,),
     )
+    assert len(converted.kept) == 7
+    # The sums of the attention mask are in FP32 without anybody's asking.
+    assert converted.left
+    assert not set(converted.left) & set(converted.kept)
     difference = check_tensors(
         "text_encoder",
         demo_engine(demo_repository, "text_encoder"),
-        low_precision_runner(tmp_path / "g.onnx", "bf16"),
+        OnnxEngine(runnable_graph(tmp_path / "g.onnx", "bf16"), threads=1),
         batches["text_encoder"],
         precision="bf16",
     )

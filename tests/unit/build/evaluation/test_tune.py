@@ -12,7 +12,8 @@ import torch
 from mqspn.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mqspn.cli import app
 from mqspn.data.posts import GoldEntity, Post
-from mqspn.evaluation.offline import NetworkOutput, decode_output, network_outputs
+from mqspn.evaluation.network_output import NetworkOutput, decode_output
+from mqspn.evaluation.offline import network_outputs
 from mqspn.evaluation.tune import tune, write_decoding
 from mqspn.export import build_from_checkpoint
 from mqspn.network import Mqspn
