@@ -1,5 +1,7 @@
 """The network that PyTorch is timed with, its operations, and the checkpoint of random weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -84,7 +86,9 @@ def test_the_network_is_the_one_that_is_evaluated(checkpoint, posts):
 
 
 def test_bf16_is_near_and_leaves_the_checkpoint_alone(checkpoint, posts):
-    batches = {3: network_inputs(checkpoint, posts, CPU)}
+    # Of random weights the best regions are a toss-up: in BF16 an image's are others.
+    text_only = [replace(post, image=None) for post in posts]
+    batches = {3: network_inputs(checkpoint, text_only, CPU)}
     exact = call(TorchNetwork(checkpoint, torch.float32, CPU), batches[3])
     (standing,) = torch_contenders(
         checkpoint,
@@ -96,7 +100,7 @@ def test_bf16_is_near_and_leaves_the_checkpoint_alone(checkpoint, posts):
         deadline=0.0,
     )
     assert standing.error is None
-    assert 0 < standing.difference < 0.3
+    assert 0 < standing.difference < 0.1
     assert standing.contender.rate(0.01) > 0
     assert {p.dtype for p in checkpoint.model.parameters()} == {torch.float32}
 
