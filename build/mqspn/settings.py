@@ -43,6 +43,11 @@ class EntityType:
     prompt: str
     label: str
 
+    def __post_init__(self) -> None:
+        for name in ("name", "prompt", "label"):
+            if not getattr(self, name).strip():
+                raise ValueError(f"settings: an entity type's {name} is empty")
+
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSettings:

@@ -12,20 +12,25 @@ __all__ = ["check_bounds"]
 
 @dataclass(frozen=True, kw_only=True)
 class _Bounds:
-    """From ``least`` to ``most``, themselves allowed unless ``between``."""
+    """From ``least`` to ``most``, themselves allowed unless ``between``; or ``below`` ``most``."""
 
     least: float
     most: float = math.inf
     between: bool = False
+    below: bool = False
 
     def hold(self, value: float) -> bool:
         if self.between:
             return self.least < value < self.most
+        if self.below:
+            return self.least <= value < self.most
         return self.least <= value <= self.most
 
     def __str__(self) -> str:
         if self.most == math.inf:
             return f"above {self.least:g}" if self.between else f"at least {self.least:g}"
+        if self.below:
+            return f"at least {self.least:g} and below {self.most:g}"
         words = "between {:g} and {:g}, neither of them" if self.between else "from {:g} to {:g}"
         return words.format(self.least, self.most)
 
@@ -57,7 +62,7 @@ _BOUNDS: Mapping[str, _Bounds] = {
         ],
         _SOME,
     ),
-    "network.dropout": _SHARE,
+    "network.dropout": _Bounds(least=0, most=1, below=True),
     "network.aggregator_text_weight": _SHARE,
     **{f"loss.{name}_weight": _ANY for name in ("type", "boundary", "region", "token")},
     "loss.gold_repeats": _SOME,

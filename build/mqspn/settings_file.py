@@ -166,6 +166,21 @@ def _float(value: Any) -> Any:
         return value
 
 
+def _check_list(wanted: Any, value: Any, name: str) -> None:
+    """Refuse what is no list of the elements that the tuple type ``wanted`` has."""
+    kinds = get_args(wanted)
+    length = None if kinds[-1] is Ellipsis else len(kinds)
+    if not isinstance(value, (list, tuple)) or len(value) != (length or len(value)):
+        what = "a list" if length is None else f"a list of {length}"
+        raise ValueError(f"settings: {name} must be {what}, not {value!r}")
+    kind = kinds[0]
+    for i, element in enumerate(value):
+        given = _float(element) if kind is float else element
+        words = {int: "a whole number", float: "a number"}.get(kind, "a mapping")
+        if isinstance(given, bool) or not isinstance(given, dict if is_dataclass(kind) else kind):
+            raise ValueError(f"settings: {name}.{i} must be {words}, not {element!r}")
+
+
 def _checked(cls: Any, values: dict[str, Any], prefix: str) -> dict[str, Any]:
     """``values``, unknown keys refused at every depth (a `config` is free), choices checked."""
     hints = get_type_hints(cls)
@@ -178,8 +193,11 @@ def _checked(cls: Any, values: dict[str, Any], prefix: str) -> dict[str, Any]:
             hint = f"; did you mean {prefix + near[0]!r}?" if near else f"; known: {known}"
             raise ValueError(f"settings: unknown key {name!r}{hint}")
         inner = hints[key]
-        if inner is int and isinstance(value, bool):
-            raise ValueError(f"settings: {name} must be a whole number, not {value}")
+        if inner in (int, float) and isinstance(value, bool):
+            kind = "whole number" if inner is int else "number"
+            raise ValueError(f"settings: {name} must be a {kind}, not {value}")
+        if get_origin(inner) is tuple:
+            _check_list(inner, value, name)
         if get_origin(inner) is Literal:
             choices = get_args(inner)
             # YAML reads a bare no as false.

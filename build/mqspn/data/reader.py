@@ -48,9 +48,9 @@ def read_split(folder: Path, split: str, *, labels: Mapping[str, str]) -> list[P
 
     Raises FileNotFoundError where there is no such split, and `DataError`, which lists every fault
     with file and line, for a split without posts, malformed words or labels, broken XML, a box that
-    is empty or outside its image, an XML name that no entity has, an unreadable image, or malformed
-    annotations. Warns, once a split, of posts without image and of images whose size is not the
-    annotated one.
+    is empty or outside its image, an XML name that no entity has, an empty image file, an
+    unreadable image with boxes, or malformed annotations. Warns, once a split, of posts without
+    image and of images whose size is not the annotated one.
     """
     path = folder / "txt" / f"{split}.txt"
     if not path.is_file():
@@ -126,6 +126,10 @@ def _check_images(posts: list[Post], problems: list[Problem]) -> list[str]:
     resized = []
     for post in posts:
         boxes = [box for entity in post.entities for box in entity.boxes]
+        if post.image is not None and post.image.stat().st_size == 0:
+            message = "is empty; fetch it again, or remove it to have the post read as text only"
+            problems.append(Problem(post.image, None, message))
+            continue
         if post.image is None or not boxes:
             continue
         try:

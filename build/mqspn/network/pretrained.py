@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig
 
@@ -32,13 +34,7 @@ def build_transformer(
     if saved is not None:
         return from_config(AutoConfig.from_pretrained(saved), **_COMMON)
     if settings.pretrained is not None:
-        try:
-            return auto_class.from_pretrained(settings.pretrained, **_COMMON)
-        except OSError as error:
-            raise ValueError(
-                f"pretrained encoder {settings.pretrained!r} cannot be loaded; `pretrained` takes "
-                f"a hub name or a local folder: {error}"
-            ) from error
+        return _load_pretrained(auto_class, settings.pretrained)
     if "model_type" not in settings.config:
         raise ValueError("settings: an encoder needs `pretrained` or a `config` with a model_type")
     values = {**settings.config, **config_overrides}
@@ -54,4 +50,23 @@ def build_transformer(
         # by pretrained weights; from there a network without them hardly learns.
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
+    return model
+
+
+def _load_pretrained(auto_class: Any, name: str) -> Any:
+    try:
+        model, loaded = auto_class.from_pretrained(name, output_loading_info=True, **_COMMON)
+    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"pretrained encoder {name!r} cannot be loaded; `pretrained` takes a hub name or a "
+            f"local folder: {error}"
+        ) from error
+    # Poolers are heads of other tasks, which are not used here.
+    parameters = {name for name, _ in model.named_parameters() if "pooler" not in name}
+    missing = sorted(parameters.intersection(loaded["missing_keys"]))
+    if missing:
+        raise ValueError(
+            f"pretrained encoder {name!r} lacks {len(missing)} of its configuration's weights, "
+            f"{missing[0]} among them; take the folder or hub name that holds both"
+        )
     return model

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from mqspn.training.durable import replace_text
+
 __all__ = ["RegionCache", "weights_digest"]
 
 _PROGRESS = "progress.json"
@@ -26,7 +28,7 @@ class RegionCache:
     """Arrays of N rows, one a post, that are filled from the first row on.
 
     ``arrays`` gives each one's shape, N first, and type. ``made_of`` says what the rows depend on:
-    a folder made of something else is begun again. ``done`` rows are there.
+    a folder made of something else, or damaged, is begun again. ``done`` rows are there.
     """
 
     def __init__(
@@ -38,12 +40,11 @@ class RegionCache:
         self._names = list(arrays)
         folder.mkdir(parents=True, exist_ok=True)
         progress = folder / _PROGRESS
-        if progress.is_file():
-            state = json.loads(progress.read_text(encoding="utf-8"))
-            if state["made_of"] == made_of:
-                self.done = state["done"]
-                return
-            progress.unlink()
+        done = _read_progress(progress, made_of)
+        if done and all(self._is_whole(name, *arrays[name]) for name in arrays):
+            self.done = done
+            return
+        progress.unlink(missing_ok=True)
         for name, (shape, dtype) in arrays.items():
             # Sparse, of full size from the start.
             np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
@@ -66,18 +67,31 @@ class RegionCache:
                 file.flush()
                 os.fsync(file.fileno())
         self.done += count.pop()
-        partial = self.folder / (_PROGRESS + ".partial")
-        partial.write_text(
-            json.dumps({"made_of": self._made_of, "done": self.done}), encoding="utf-8"
-        )
-        partial.replace(self.folder / _PROGRESS)
+        progress = {"made_of": self._made_of, "done": self.done}
+        replace_text(self.folder / _PROGRESS, json.dumps(progress))
 
     def load(self) -> dict[str, NDArray[Any]]:
         """The arrays, mapped: what is written to them does not reach the files."""
         return {name: np.asarray(np.load(self._path(name), mmap_mode="c")) for name in self._names}
 
+    def _is_whole(self, name: str, shape: tuple[int, ...], dtype: Any) -> bool:
+        try:
+            array = np.load(self._path(name), mmap_mode="r")
+        except (OSError, ValueError, EOFError):
+            return False
+        return bool(array.shape == shape and array.dtype == dtype)
+
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npy"
+
+
+def _read_progress(path: Path, made_of: str) -> int:
+    """How many rows ``path`` says are there of ``made_of``; 0 where it says nothing of the kind."""
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        return int(state["done"]) if state["made_of"] == made_of else 0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def weights_digest(*modules: nn.Module) -> str:

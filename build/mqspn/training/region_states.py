@@ -57,6 +57,8 @@ def read_pixels(
 
     def read(post: Post) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         data = post.image.read_bytes() if post.image is not None else b""
+        if post.image is not None and not data:
+            raise ValueError(f"{post.image} is empty")
         try:
             return read_image(
                 data,

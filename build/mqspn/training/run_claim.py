@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mqspn.data.posts import Post
+from mqspn.data.proposals import find_proposals
 from mqspn.settings import Settings
+from mqspn.training.durable import replace_text
 
 __all__ = ["claim_run", "data_digest", "digest_of", "file_digest", "first_difference", "make_claim"]
 
@@ -25,14 +27,14 @@ def make_claim(
     """What a run is of, as JSON holds it.
 
     Data are the same where ids, texts, gold and the images' sizes in bytes are; a checkpoint where
-    its weights are; proposals where their files' names and sizes are. Raises FileNotFoundError
-    where there is no such folder.
+    its weights are; proposals where the names and sizes of the posts' files are. Raises
+    FileNotFoundError where there is no such folder, ValueError where a post's file is missing.
     """
     claim = {
         "settings": asdict(settings),
         "data": data_digest(posts),
         "visual_from": visual_from and file_digest(visual_from / "model.safetensors"),
-        "proposals": proposals and _folder_digest(proposals),
+        "proposals": proposals and _proposals_digest(proposals, posts),
     }
     values: dict[str, Any] = json.loads(json.dumps(claim))
     return values
@@ -47,7 +49,13 @@ def claim_run(run: Path, claim: dict[str, Any]) -> None:
     """Make ``run`` the folder of ``claim``, or raise ValueError where it is another's."""
     run.mkdir(parents=True, exist_ok=True)
     path = run / "claim.json"
-    held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    try:
+        held = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is damaged, so that nobody knows whose run this is; name another --run "
+            "folder, or delete this one"
+        ) from error
     if held == claim:
         return
     if any(run.glob("*.pt")) or any(run.glob("regions_*")):
@@ -61,9 +69,7 @@ def claim_run(run: Path, claim: dict[str, Any]) -> None:
         )
     # Nothing was done here yet: the next attempt, perhaps with a mended setting, begins anew.
     (run / "tokenizer.json").unlink(missing_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(claim, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    replace_text(path, json.dumps(claim, indent=2, ensure_ascii=False) + "\n")
 
 
 def first_difference(a: Any, b: Any, prefix: str = "") -> str:
@@ -95,10 +101,8 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _folder_digest(folder: Path) -> str:
-    if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder} with proposals; `mqspn propose` writes one")
+def _proposals_digest(folder: Path, posts: Sequence[Post]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(set(find_proposals(folder, posts).values())):
         digest.update(repr((path.name, path.stat().st_size)).encode())
     return digest.hexdigest()

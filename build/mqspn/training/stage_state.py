@@ -8,14 +8,15 @@ that batch. A file is replaced in one step, after its bytes have reached the dis
 
 from __future__ import annotations
 
-import os
-import pickle
+import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from mqspn.training.durable import replacing
 
 __all__ = ["StageReport", "StageState", "StateFiles"]
 
@@ -105,29 +106,25 @@ class StateFiles:
 
 
 def _save(values: dict[str, Any], path: Path) -> None:
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         torch.save(values, file)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        # torch.load does not look at the archive's checksums.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        values = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what a file that is something else makes torch raise is anything
         raise _unreadable(path) from error
+    if damaged is not None or not isinstance(values, dict):
+        raise _unreadable(path)
     return values
 
 
 def _unreadable(path: Path) -> ValueError:
     return ValueError(
-        f"{path} is not the state of a run of this version, and can't be gone on from; name "
+        f"{path} is damaged or no state of a run of this version, and can't be gone on from; name "
         "another --run folder, or delete this one"
     )

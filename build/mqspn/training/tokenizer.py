@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from mqspn.settings import Settings
 
@@ -17,7 +17,8 @@ _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 def build_tokenizer(settings: Settings, texts: Iterable[str]) -> Tokenizer:
     """The pretrained text encoder's fast tokenizer, or one trained on ``texts`` where it has none.
 
-    Raises ValueError where the pretrained encoder has no fast tokenizer.
+    Raises ValueError where the pretrained encoder has no fast tokenizer, or one of another
+    vocabulary.
     """
     pretrained = settings.text_encoder.pretrained
     if pretrained is None:
@@ -27,6 +28,14 @@ def build_tokenizer(settings: Settings, texts: Iterable[str]) -> Tokenizer:
     if not tokenizer.is_fast:
         raise ValueError(f"text encoder {pretrained!r} has no fast tokenizer (tokenizer.json)")
     backend: Tokenizer = tokenizer.backend_tokenizer
+    # Without its files transformers makes one of the special tokens alone, to which all is unknown.
+    size = AutoConfig.from_pretrained(pretrained).get_text_config().vocab_size
+    if not size / 2 < backend.get_vocab_size() <= size:
+        raise ValueError(
+            f"the tokenizer of text encoder {pretrained!r} knows {backend.get_vocab_size()} "
+            f"tokens, the encoder {size}; put its own tokenizer.json (or vocab.txt) beside its "
+            "weights"
+        )
     backend.no_truncation()
     backend.no_padding()
     return backend

@@ -27,6 +27,7 @@ from mqspn.data.reader import read_split
 from mqspn.evaluation.proposals import proposal_recall
 from mqspn.network import Mqspn
 from mqspn.settings import Settings
+from mqspn.training.durable import replace_text
 from mqspn.training.network import network_stage
 from mqspn.training.processes import join_processes
 from mqspn.training.region_encoder import region_encoder_stage
@@ -216,10 +217,14 @@ def _check_scores(settings: Settings, dev: Sequence[Post], *, warn: bool) -> Non
 def _tokenizer(path: Path, settings: Settings, posts: Sequence[Post]) -> Tokenizer:
     """The run's tokenizer, made and kept where it has none yet."""
     if not path.is_file():
-        partial = path.with_suffix(".partial")
-        build_tokenizer(settings, (post.text for post in posts)).save(str(partial))
-        partial.replace(path)
-    return Tokenizer.from_file(str(path))
+        made = build_tokenizer(settings, (post.text for post in posts))
+        replace_text(path, made.to_str(pretty=True))
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises no narrower one
+        raise ValueError(
+            f"{path} is damaged ({error}); name another --run folder, or delete this one"
+        ) from error
 
 
 def _machine(accelerator: Accelerator) -> str:

@@ -358,6 +358,19 @@ def test_an_unreadable_image_is_an_error(data):
     assert problem.startswith("images/a.jpg: cannot be read as an image")
 
 
+def test_an_empty_image_is_an_error_with_boxes_or_without(data):
+    """It is what an interrupted download leaves; it would pass for a post without image."""
+    data.posts(a="Ted/B-PER", b="x/O")
+    data.xml("a", ("Ted", "1 2 3 4"))
+    for id in "ab":
+        data.image(id).write_bytes(b"")
+    assert [problem.partition(": ")[0] for problem in data.problems()] == [
+        "images/a.jpg",
+        "images/b.jpg",
+    ]
+    assert all("is empty; fetch it again" in problem for problem in data.problems())
+
+
 # Annotations.
 
 

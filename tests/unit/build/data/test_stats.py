@@ -98,9 +98,13 @@ def test_command_reads_images_whole_on_demand(folder):
     path = folder / "images" / "a.jpg"
     path.write_bytes(file.getvalue())
     assert CliRunner().invoke(app, ["stats", str(folder), "--images"]).exit_code == 0
-    for damaged in (file.getvalue()[:-500], b""):
-        path.write_bytes(damaged)
-        assert CliRunner().invoke(app, ["stats", str(folder)]).exit_code == 0
-        result = CliRunner().invoke(app, ["stats", str(folder), "--images"])
-        assert result.exit_code == 1
-        assert f"{path}: IMAGE_UNREADABLE" in result.stderr
+    path.write_bytes(file.getvalue()[:-500])
+    assert CliRunner().invoke(app, ["stats", str(folder)]).exit_code == 0
+    result = CliRunner().invoke(app, ["stats", str(folder), "--images"])
+    assert result.exit_code == 1
+    assert f"{path}: IMAGE_UNREADABLE" in result.stderr
+    # An empty one is not looked for: it is seen.
+    path.write_bytes(b"")
+    result = CliRunner().invoke(app, ["stats", str(folder)])
+    assert result.exit_code == 1
+    assert f"{path}: is empty" in result.stderr

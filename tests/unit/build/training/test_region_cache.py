@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,34 @@ def test_rows_without_their_mark_are_written_again(tmp_path: Path) -> None:
     again = cache(tmp_path)
     append(again, 2, 5)
     np.testing.assert_array_equal(again.load()["states"], STATES)
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("progress.json", empty),
+        ("states.npy", empty),
+        ("states.npy", cut),
+        ("sizes.npy", Path.unlink),
+    ],
+)
+def test_a_damaged_cache_is_begun_again(
+    name: str, damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    append(cache(tmp_path), 0, 2)
+    damage(tmp_path / name)
+    again = cache(tmp_path)
+    assert again.done == 0
+    append(again, 0, 5)
+    np.testing.assert_array_equal(cache(tmp_path).load()["states"], STATES)
 
 
 def test_other_content_is_begun_again(tmp_path: Path) -> None:

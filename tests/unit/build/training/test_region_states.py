@@ -64,6 +64,14 @@ def test_a_post_without_image_has_no_regions(checkpoint: Checkpoint, posts: list
     assert (states.scores[[0, 1, 3, 4]] > 0).any(axis=1).all()
 
 
+def test_an_empty_image_is_no_post_without_one(checkpoint: Checkpoint, posts: list[Post]) -> None:
+    image = posts[1].image
+    assert image is not None
+    image.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"p1\.jpg is empty"):
+        compute(checkpoint, posts)
+
+
 def test_the_cache_holds_what_is_computed(
     checkpoint: Checkpoint, posts: list[Post], tmp_path: Path
 ) -> None:

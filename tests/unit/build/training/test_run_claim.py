@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,19 +34,25 @@ def test_other_inputs_are_named(tmp_path: Path) -> None:
     boxes.mkdir()
     visual.mkdir()
     (boxes / "1.npz").write_bytes(b"1")
+    image = tmp_path / "1.jpg"
+    image.touch()
+    post = replace(POST, image=image)
     (visual / "model.safetensors").write_bytes(b"weights")
-    claim(run, POST, visual=visual, boxes=boxes)
+    claim(run, post, visual=visual, boxes=boxes)
     (run / "regions_train").mkdir()
+    # Boxes of other posts, as another `mqspn propose` adds them, are nothing to this run.
+    (boxes / "2.npz").write_bytes(b"2")
+    claim(run, post, visual=visual, boxes=boxes)
     with pytest.raises(ValueError, match=r"other settings \(network.layers\)"):
-        claim(run, POST, layers=3, visual=visual, boxes=boxes)
+        claim(run, post, layers=3, visual=visual, boxes=boxes)
     with pytest.raises(ValueError, match="other data;"):
-        claim(run, POST, POST, visual=visual, boxes=boxes)
+        claim(run, post, post, visual=visual, boxes=boxes)
     (boxes / "1.npz").write_bytes(b"more")
     with pytest.raises(ValueError, match="other proposals;"):
-        claim(run, POST, visual=visual, boxes=boxes)
+        claim(run, post, visual=visual, boxes=boxes)
     (visual / "model.safetensors").write_bytes(b"others")
     with pytest.raises(ValueError, match="other visual side;"):
-        claim(run, POST, visual=visual, boxes=boxes)
+        claim(run, post, visual=visual, boxes=boxes)
 
 
 def test_a_run_that_did_nothing_yet_can_be_mended(tmp_path: Path) -> None:
@@ -55,6 +62,12 @@ def test_a_run_that_did_nothing_yet_can_be_mended(tmp_path: Path) -> None:
     assert not (tmp_path / "tokenizer.json").exists()
     (tmp_path / "network.pt").touch()
     claim(tmp_path, POST, layers=2)
+
+
+def test_a_damaged_claim_is_named(tmp_path: Path) -> None:
+    (tmp_path / "claim.json").touch()
+    with pytest.raises(ValueError, match=r"claim\.json is damaged"):
+        claim(tmp_path, POST)
 
 
 def test_an_older_versions_run_is_refused(tmp_path: Path) -> None:
