@@ -66,10 +66,11 @@ lint: $(TEST_STAMP)
 	@$(TEST)/bin/ruff format --check .
 	@$(TEST)/bin/mypy
 
-# Files side by side; each takes one core, so that two do not fight for them.
+# Files side by side, each on one core, so that two do not fight for them; then what wants quiet.
 unit: $(TEST_STAMP)
 	@echo "==> unit tests"
-	@OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile tests/unit
+	@OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest -m "not alone" --numprocesses logical --maxprocesses 4 --dist loadfile tests/unit
+	@$(TEST)/bin/python -m pytest -m alone tests/unit
 
 serving: $(TEST_STAMP)
 	@echo "==> tests on the real Triton server"

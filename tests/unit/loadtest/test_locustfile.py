@@ -8,6 +8,8 @@ from pathlib import Path
 import grpc
 import pytest
 
+pytestmark = pytest.mark.alone
+
 RUN = Path(__file__).resolve().parents[3] / "loadtest" / "run.py"
 
 
@@ -59,7 +61,7 @@ def wrong_code(tensors, context):
 )
 def test_a_failure_is_a_failure(server, post_rows, tmp_path, behaviour, error):
     server.always = behaviour
-    done, report = run(server, post_rows, tmp_path, "--p99-ms", 20_000, users=12)
+    done, report = run(server, post_rows, tmp_path, "--p99-ms", 20_000, users=12, run_time="4s")
     assert done.returncode == 1
     assert report["all"]["failed"] > 0
     assert any(error in failure["error"] for failure in report["failures"])
