@@ -116,7 +116,8 @@ def sensitivity(
     data: Annotated[
         Path | None,
         typer.Option(
-            metavar="DATA", help="Posts to measure on; their labels are not used. Default: drawn."
+            metavar="DATA",
+            help="Posts to measure on, the first 48; their labels are not used. Default: drawn.",
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="With --data: train, dev or test.")] = "dev",
@@ -131,7 +132,7 @@ def sensitivity(
 
     from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
     from mqspn.engines.kept_layers import KEPT
-    from mqspn.engines.samples import drawn_posts, sample_batches
+    from mqspn.engines.samples import drawn_posts, many_batches
     from mqspn.engines.sensitivity import measure_sensitivity
     from mqspn.repository import ENGINES
 
@@ -139,9 +140,9 @@ def sensitivity(
     if graph is not None:
         _check_choice("--graph", graph, ENGINES)
     with ExitStack() as stack:
-        posts = _posts(data, split, settings)[:8] if data else stack.enter_context(drawn_posts(8))
-        batches = sample_batches(GraphPipeline(repository), posts)
-    console = Console()
+        posts = _posts(data, split, settings) if data else stack.enter_context(drawn_posts(48))
+        batches = many_batches(GraphPipeline(repository), posts[:48])
+    console = Console(stderr=True)
     kept = {(layers.graph, layers.name) for layers in KEPT}
     for model in ENGINES if graph is None else (graph,):
         with console.status(f"{model}: converting it with each of its layers in FP32"):
@@ -153,7 +154,7 @@ def sensitivity(
             )
         for result in results:
             always = (model, result.candidate.name) in kept
-            console.print(f"{result}{' (always kept)' if always else ''}", highlight=False)
+            typer.echo(f"{result}{' (always kept)' if always else ''}")
 
 
 def _check_choice(option: str, value: str, known: Sequence[str]) -> None:

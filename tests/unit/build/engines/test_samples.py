@@ -8,7 +8,7 @@ import pytest
 from mqspn.data.posts import Post
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.engines.profiles import serving_profile
-from mqspn.engines.samples import sample_batches
+from mqspn.engines.samples import many_batches, sample_batches
 from mqspn.repository import ENGINES
 
 
@@ -38,3 +38,14 @@ def test_every_batch_is_within_the_profile_and_not_at_its_optimum(
         == max(lengths)
         == serving_profile(tiny_repository, "text_encoder")["INPUT_IDS"].max[1]
     )
+
+
+def test_many_posts_make_many_batches(tiny_repository: Path, posts: list[Post]) -> None:
+    pipeline = GraphPipeline(tiny_repository)
+    batches = many_batches(pipeline, posts[:23])
+    # The last 7 are too few; the largest batch is 4, and 3 is what is not tuned for.
+    assert [len(feeds["PIXELS"]) for feeds in batches["region_proposer"]] == [3, 3, 3, 3]
+    first, second = (feeds["INPUT_IDS"] for feeds in batches["text_encoder"][::2])
+    assert first.shape != second.shape or (first != second).any()
+    with pytest.raises(ValueError, match="7 posts are too few"):
+        many_batches(pipeline, posts[:7])
