@@ -5,8 +5,8 @@
     entrypoint.py ready    exit 0 once every model is ready
 
 Further arguments go to `mqspn compile` and to tritonserver. MQSPN_PRECISION names the precision
-(fp16 where it is not set), MQSPN_OPERATOR_KEY the key that opens statistics and the like
-(docs/serving.md).
+(fp16 where it is not set), MQSPN_KEEP more layers that stay in FP32 ("graph:layers, ..."),
+MQSPN_OPERATOR_KEY the key that opens statistics and the like (docs/serving.md).
 """
 
 from __future__ import annotations
@@ -28,12 +28,20 @@ from typing import NoReturn
 
 from mqspn.engines.compute import Runtime, find_runtime
 from mqspn.engines.kept_layers import KEPT
-from mqspn.engines.manifest import PLAN, check_plans, digest, engine_models, manifest_path
+from mqspn.engines.manifest import (
+    PLAN,
+    check_engine_models,
+    check_plans,
+    digest,
+    engine_models,
+    manifest_path,
+)
 from mqspn.engines.profiles import serving_profile
 from mqspn.serving.backend_directory import link_backends, server_environment
 from mqspn.serving.errors import ServerError
 from mqspn.serving.find_server import find_server
 from mqspn.serving.server_settings import ServerSettings
+from mqspn_backend.tensors import ENGINES
 
 __all__ = ["link_repository", "main", "make_plans", "plan_folder", "serve"]
 
@@ -41,18 +49,29 @@ __all__ = ["link_repository", "main", "make_plans", "plan_folder", "serve"]
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 #: The versions that both images install, beside this file; in a checkout, one folder up.
 _VERSIONS = "constraints.txt"
+#: What the folder of the plans is named after is set for both images alike.
+_NAMED = {
+    "--precision": "set MQSPN_PRECISION",
+    "--keep": "set MQSPN_KEEP",
+    "--repository": "set MQSPN_REPOSITORY",
+    "--output": "plans go to the volume",
+}
 _MEND = "run `docker compose -f deploy/compose.yaml run --rm plans`"
 
 
-def plan_folder(plans: Path, repository: Path, precision: str, runtime: Runtime) -> Path:
+def plan_folder(
+    plans: Path, repository: Path, precision: str, runtime: Runtime, keep: Sequence[str] = ()
+) -> Path:
     """The folder on the volume ``plans`` for ``repository`` as ``runtime`` serves it.
 
     Its name is made of what the plans' manifests say of their origin (graphs, shapes, precision,
     converter, layers in FP32, TensorRT, GPU), so that the plans of two checkpoints or two releases
     lie side by side.
     """
-    if not os.access(repository, os.R_OK | os.X_OK) and repository.is_dir():
-        raise PermissionError(errno.EACCES, "", str(repository))
+    for folder in (repository, *(repository / model for model in ENGINES)):
+        if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "", str(folder))
+    check_engine_models(repository)
     engines = {
         model: {
             "onnx_sha256": digest(repository / model / "1" / "model.onnx"),
@@ -62,14 +81,10 @@ def plan_folder(plans: Path, repository: Path, precision: str, runtime: Runtime)
         }
         for model in engine_models(repository)
     }
-    if not engines:
-        raise FileNotFoundError(
-            f"{repository} is not a model repository; mount one there that `mqspn build` made"
-        )
     gpu = runtime.gpus[0] if runtime.gpus else None
     origin = [engines, precision, runtime.tensorrt, None if gpu is None else asdict(gpu)]
     if precision != "fp32":
-        origin += [_converter(), sorted(f"{kept.graph}:{kept.name}" for kept in KEPT)]
+        origin += [_converter(), sorted({*keep, *(f"{k.graph}:{k.name}" for k in KEPT)})]
     key = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
     return plans / f"{_machine(runtime)}-{precision}-{key[:16]}"
 
@@ -90,11 +105,22 @@ def _converter() -> str:
 
 
 def make_plans(
-    plans: Path, repository: Path, precision: str, engine: str, arguments: Sequence[str]
+    plans: Path,
+    repository: Path,
+    precision: str,
+    engine: str,
+    keep: Sequence[str],
+    arguments: Sequence[str],
 ) -> NoReturn:
-    """Become `mqspn compile` into the plans' folder; it keeps every plan that matches."""
+    """Become `mqspn compile` into the plans' folder; it keeps every plan that matches.
+
+    Raises ValueError for an argument that would make other plans than the folder's name says.
+    """
+    for option, instead in _NAMED.items():
+        if any(a == option or a.startswith(f"{option}=") for a in arguments):
+            raise ValueError(f"{option} is not for `mqspn compile` here: {instead}")
     runtime = find_runtime()
-    folder = plan_folder(plans, repository, precision, runtime)
+    folder = plan_folder(plans, repository, precision, runtime, keep)
     print(f"plans: {folder}", flush=True)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -113,6 +139,7 @@ def make_plans(
     os.set_inheritable(lock, True)
     command = ["compile", f"--repository={repository}", f"--output={folder}"]
     command += [f"--engine={engine}", f"--precision={precision}"]
+    command += [f"--keep={layers}" for layers in keep]
     if engine == "tensorrt":
         # What was timed holds for every checkpoint.
         command.append(f"--timing-cache={plans / f'{_machine(runtime)}.timing'}")
@@ -120,15 +147,20 @@ def make_plans(
 
 
 def serve(
-    plans: Path, repository: Path, precision: str, run: Path, arguments: Sequence[str]
+    plans: Path,
+    repository: Path,
+    precision: str,
+    run: Path,
+    keep: Sequence[str],
+    arguments: Sequence[str],
 ) -> NoReturn:
     """Become tritonserver on ``repository`` with its plans, linked together in a folder in ``run``.
 
     Raises PlanError for a plan that is absent or not the right one, ServerError without a server.
     """
     runtime = find_runtime()
-    folder = plan_folder(plans, repository, precision, runtime)
-    check_plans(repository, runtime, plans=folder, mend=_MEND)
+    folder = plan_folder(plans, repository, precision, runtime, keep)
+    check_plans(repository, runtime, plans=folder, mend=_MEND, precision=precision)
     installation = find_server("gpu")
     run.mkdir(parents=True, exist_ok=True)
     run = Path(tempfile.mkdtemp(prefix="mqspn-", dir=run))
@@ -197,17 +229,23 @@ def main() -> None:
             f"mqspn {options.command}: MQSPN_PRECISION is {precision!r}, needed "
             f"{' or '.join(PRECISIONS)}; set it in the environment of Compose or in deploy/.env"
         )
+    keep = [layers.strip() for layers in os.environ.get("MQSPN_KEEP", "").split(",")]
+    keep = [layers for layers in keep if layers]
     try:
         if options.command == "ready":
             sys.exit(0 if _ready(options.ready_port) else 1)
         elif options.command == "plans":
-            make_plans(options.plans, options.repository, precision, options.engine, further)
+            make_plans(options.plans, options.repository, precision, options.engine, keep, further)
         else:
-            serve(options.plans, options.repository, precision, options.run, further)
+            serve(options.plans, options.repository, precision, options.run, keep, further)
+    except KeyboardInterrupt:
+        sys.exit(130)
     except PermissionError as error:
+        mend = "let everyone read the model repository (chmod -R a+rX) before it is mounted"
+        if str(error.filename).startswith(f"{options.plans}/"):
+            mend = "mount a plan volume that this user owns"
         sys.exit(
-            f"mqspn {options.command}: user {os.getuid()} may not read {error.filename}; let "
-            "everyone read the model repository (chmod -R a+rX) before it is mounted"
+            f"mqspn {options.command}: user {os.getuid()} may not read {error.filename}; {mend}"
         )
     except (ValueError, OSError, ServerError) as error:
         sys.exit(f"mqspn {options.command}: {error}")

@@ -139,7 +139,8 @@ def main() -> None:
         package = (error.name or "").split(".")[0]
         if package not in _EXTRAS:
             raise
-        _fail(f"this needs {package}: pip install 'mqspn-triton[{_EXTRAS[package]}]'")
+        extra = "compile" if sys.argv[1] in ("compile", "sensitivity") else _EXTRAS[package]
+        _fail(f"this needs {package}: pip install 'mqspn-triton[{extra}]'")
     except (ValueError, OSError, FloatingPointError, MqspnError, ServerError) as error:
         _fail(str(error))
 

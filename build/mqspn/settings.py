@@ -44,9 +44,8 @@ class EntityType:
     label: str
 
     def __post_init__(self) -> None:
-        for name in ("name", "prompt", "label"):
-            if not getattr(self, name).strip():
-                raise ValueError(f"settings: an entity type's {name} is empty")
+        if not self.prompt.strip():
+            raise ValueError(f"settings: types: the prompt of {self.name!r} is empty")
 
 
 @dataclass(frozen=True, kw_only=True)

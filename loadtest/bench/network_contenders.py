@@ -60,6 +60,8 @@ def torch_contenders(
         network = TorchNetwork(checkpoint, DTYPES[precision], device)
         if not compiled:
             return network
+        # The detector checks shapes with .item(), which would break the graph at every layer.
+        torch._dynamo.config.capture_scalar_outputs = True
         # CUDA graphs take away what launching small kernels costs.
         mode = "reduce-overhead" if device.type == "cuda" else "default"
         return torch.compile(network, dynamic=False, mode=mode)

@@ -71,7 +71,11 @@ class ServingSettings:
 
     @classmethod
     def from_file(cls, path: Path) -> ServingSettings:
-        return cls.from_json(path.read_text(encoding="utf-8"))
+        """`from_json` of a file; the ValueError names it."""
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
 
 def _check_keys(cls: type, values: dict[str, object], where: str) -> None:

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT_ENSEMBLE", "MODELS", "REGIONS_ENSEMBLE", "ModelSpec", "Tensor", "tensor"]
+__all__ = [
+    "DEFAULT_ENSEMBLE",
+    "ENGINES",
+    "MODELS",
+    "REGIONS_ENSEMBLE",
+    "ModelSpec",
+    "Tensor",
+    "tensor",
+]
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,8 @@ MODELS: dict[str, ModelSpec] = {
     )
 }
 
+#: The models that run a graph: a TensorRT plan (gpu) or ONNX Runtime (cpu, cuda).
+ENGINES = ("text_encoder", "region_proposer", "region_encoder", "query_decoder")
 #: The ensemble that proposes its own regions.
 DEFAULT_ENSEMBLE = ModelSpec("mqspn", ("TEXT", "IMAGE"), ("ENTITIES",))
 #: The ensemble for callers who have a detector of their own.

@@ -84,10 +84,24 @@ class EngineBuilder:
     ) -> bytes:
         """The plan of the ONNX ``graph`` of engine ``model`` for the shapes of ``profile``.
 
+        A Ctrl-C or a SIGTERM has its effect at the builder's next step.
+
         ``timing_cache``: a file that keeps what the builder timed, read and written; absent at
         first. Raises GraphError for a graph that cannot be built or whose inputs and outputs are
         not the model's, ProfileError for an open axis that ``profile`` gives no range.
         """
+        with _signals_held() as signals:
+            return self._build(model, graph, profile, timing_cache, progress, signals)
+
+    def _build(
+        self,
+        model: str,
+        graph: Path,
+        profile: Mapping[str, ShapeRange],
+        timing_cache: Path | None,
+        progress: Progress | None,
+        signals: list[int],
+    ) -> bytes:
         self._logger.lines.clear()
         network = self._builder.create_network(self._network_flags())
         parser = self._trt.OnnxParser(network, self._logger)
@@ -107,10 +121,10 @@ class EngineBuilder:
                     f"the timing cache {timing_cache} is not one of {self.flavour} "
                     f"{self.version} on this GPU; delete it or name another file"
                 )
-        with _signals_held() as signals:
-            monitor = _monitor(self._trt, progress, signals)
-            config.progress_monitor = monitor
-            plan = self._builder.build_serialized_network(network, config)
+        monitor = _monitor(self._trt, progress, signals)
+        config.progress_monitor = monitor
+        # A signal that came while the graph was read ends the build at its first step.
+        plan = self._builder.build_serialized_network(network, config)
         if monitor.stopped is not None:
             raise monitor.stopped
         if plan is None:
@@ -220,7 +234,8 @@ def _signals_held() -> Iterator[list[int]]:
     before = {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, lambda number, frame: came.append(number))
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, lambda number, frame: came.append(number))
     try:
         yield came
     finally:

@@ -101,10 +101,10 @@ def compile_engines(
         for result in compile_repository(compiling, progress=show):
             if isinstance(result, CompiledEngine):
                 engines.append(result)
-                console.print(_line(result), highlight=False)
+                console.print(_line(result), highlight=False, soft_wrap=True)
             else:
-                console.print(str(result), highlight=False)
-    _print_table(engines, precision)
+                console.print(str(result), highlight=False, soft_wrap=True)
+    _print_table(engines)
 
 
 def sensitivity(
@@ -130,7 +130,7 @@ def sensitivity(
 
     from rich.console import Console
 
-    from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
+    from mqspn.engines.graph_pipeline import GraphPipeline, find_graphs
     from mqspn.engines.kept_layers import KEPT
     from mqspn.engines.samples import drawn_posts, many_batches
     from mqspn.engines.sensitivity import measure_sensitivity
@@ -139,6 +139,7 @@ def sensitivity(
     _check_choice("--precision", precision, ("fp16", "bf16"))
     if graph is not None:
         _check_choice("--graph", graph, ENGINES)
+    graphs = find_graphs(repository)
     with ExitStack() as stack:
         posts = _posts(data, split, settings) if data else stack.enter_context(drawn_posts(48))
         batches = many_batches(GraphPipeline(repository), posts[:48])
@@ -148,7 +149,7 @@ def sensitivity(
         with console.status(f"{model}: converting it with each of its layers in FP32"):
             results = measure_sensitivity(
                 model,
-                graph_paths(repository)[model],
+                graphs[model],
                 batches[model],
                 precision=cast("Precision", precision),
             )
@@ -175,7 +176,7 @@ def _line(engine: CompiledEngine) -> str:
     return f"{engine.model}: {engine.plan} built in {engine.seconds:.1f} s"
 
 
-def _print_table(engines: list[CompiledEngine], precision: str) -> None:
+def _print_table(engines: list[CompiledEngine]) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -183,7 +184,7 @@ def _print_table(engines: list[CompiledEngine], precision: str) -> None:
     for engine in engines:
         table.add_row(
             engine.model,
-            precision,
+            engine.precision,
             "kept" if engine.seconds is None else f"{engine.seconds:.1f}",
             f"{engine.size / 1e6:.1f}",
             "" if engine.graph is None else f"{engine.graph.largest:.1e}",

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 from mqspn_backend.engine import OnnxEngine
 
@@ -18,9 +19,9 @@ from mqspn.engines.bf16_emulation import runnable_graph
 from mqspn.engines.builder import EngineBuilder, Flavour, Progress
 from mqspn.engines.compute import find_gpus
 from mqspn.engines.entity_gate import EntityLoss, check_entities
-from mqspn.engines.errors import GraphError, PlanError
-from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
-from mqspn.engines.kept_layers import KEPT, KeptLayers
+from mqspn.engines.errors import PlanError
+from mqspn.engines.graph_pipeline import GraphPipeline, find_graphs, graph_paths
+from mqspn.engines.kept_layers import KEPT, KeptLayers, engine_precision
 from mqspn.engines.manifest import (
     NO_GPU,
     PLAN,
@@ -93,16 +94,42 @@ class CompileSettings:
             return self.output / f"{model}.plan"
         return self.repository / model / "1" / PLAN
 
+    def precision_of(self, model: str) -> Precision:
+        """What the engine of ``model`` is in."""
+        return cast(Precision, engine_precision(model, self.precision))
+
     def kept_names(self, model: str) -> tuple[str, ...]:
         """Names of the layers of ``model`` that stay in FP32."""
         if self.precision == "fp32":
             return ()
         return tuple(sorted({layers.name for layers in self.kept if layers.graph == model}))
 
+    def manifest(self, model: str, builder: EngineBuilder) -> Manifest:
+        """What a plan of ``model`` made now by ``builder`` would be."""
+        # TensorRT-RTX compiles for every GPU it knows, whatever is in this machine.
+        gpus = find_gpus() if self.flavour == "tensorrt" else ()
+        precision = self.precision_of(model)
+        posts = choose_posts(self.calibrate) if precision == "int8" else []
+        return Manifest(
+            model=model,
+            onnx_sha256=digest(graph_paths(self.repository)[model]),
+            engine=self.flavour,
+            engine_version=builder.version,
+            compute_capability=gpus[0].compute_capability if gpus else NO_GPU,
+            gpu=gpus[0].name if gpus else NO_GPU,
+            precision=precision,
+            converter=None if precision == "fp32" else converter_version(),
+            kept_in_fp32=self.kept_names(model),
+            profile=serving_profile(self.repository, model),
+            builder_flags=builder.flags,
+            mqspn_version=version("mqspn-triton"),
+            calibration=calibration_digest(posts) if posts else None,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledEngine:
-    """One engine's plan: made in ``seconds``, or kept because it matched (None).
+    """One engine's plan in ``precision``: made in ``seconds``, or kept because it matched (None).
 
     ``graph`` is the lower-precision graph's difference from FP32 under ONNX Runtime, ``engine``
     the plan's on the GPU; None where there was nothing to compare.
@@ -110,6 +137,7 @@ class CompiledEngine:
 
     model: str
     plan: Path
+    precision: Precision
     size: int
     seconds: float | None
     graph: Difference | None = None
@@ -124,19 +152,10 @@ def compile_repository(
     With ``check_entities``, what it says of the whole pipeline comes first, before anything is
     built. Raises an EngineError (see `mqspn.engines.errors`); the plans yielded so far stay.
     """
-    graphs = graph_paths(settings.repository)
-    missing = [str(path) for path in graphs.values() if not path.is_file()]
-    if missing:
-        raise GraphError(
-            f"{settings.repository} lacks {', '.join(missing)}; make the model repository with "
-            "`mqspn build`"
-        )
+    graphs = find_graphs(settings.repository)
     builder = EngineBuilder(settings.flavour)
     calibrate = choose_posts(settings.calibrate) if settings.calibrate else []
-    calibration = calibration_digest(calibrate) if calibrate else None
-    manifests = {
-        model: _manifest(settings, builder, model, graphs[model], calibration) for model in ENGINES
-    }
+    manifests = {model: settings.manifest(model, builder) for model in ENGINES}
     waiting = [
         model
         for model in ENGINES
@@ -162,23 +181,24 @@ def compile_repository(
             # The entities are those of all graphs together: then none may be left out.
             for model in ENGINES if settings.check_entities else waiting:
                 sources[model] = folder / f"{model}.onnx"
+                precision = settings.precision_of(model)
                 converted = convert_graph(
                     model,
                     graphs[model],
                     sources[model],
-                    precision=settings.precision,
+                    precision=precision,
                     samples=batches[model][0],
                     kept=settings.kept,
-                    calibration=scales.get(model, ()),
+                    calibration=scales[model] if precision == "int8" else (),
                 )
                 manifests[model] = replace(manifests[model], left_in_fp32=converted.left)
-                runnable[model] = runnable_graph(sources[model], settings.precision)
+                runnable[model] = runnable_graph(sources[model], precision)
                 differences[model] = check_tensors(
                     model,
                     OnnxEngine(graphs[model], threads=2),
                     OnnxEngine(runnable[model], threads=2),
                     batches[model],
-                    precision=settings.precision,
+                    precision=precision,
                 )
             if settings.check_entities:
                 yield check_entities(
@@ -189,7 +209,13 @@ def compile_repository(
         for model in ENGINES:
             plan = settings.plan(model)
             if model not in waiting:
-                yield CompiledEngine(model=model, plan=plan, size=plan.stat().st_size, seconds=None)
+                yield CompiledEngine(
+                    model=model,
+                    plan=plan,
+                    precision=settings.precision_of(model),
+                    size=plan.stat().st_size,
+                    seconds=None,
+                )
                 continue
             start = time.perf_counter()
             built = builder.build(
@@ -208,12 +234,13 @@ def compile_repository(
                         OnnxEngine(graphs[model], threads=2),
                         runner,
                         batches[model],
-                        precision=settings.precision,
+                        precision=settings.precision_of(model),
                     )
             _write(plan, built, manifests[model])
             yield CompiledEngine(
                 model=model,
                 plan=plan,
+                precision=settings.precision_of(model),
                 size=len(built),
                 seconds=seconds,
                 graph=differences.get(model),
@@ -238,34 +265,6 @@ def _check_targets(settings: CompileSettings) -> None:
                 f"{what} cannot be written to {folder}: {error.strerror}; name another folder "
                 "with --output or --timing-cache, or let this user write there"
             ) from error
-
-
-def _manifest(
-    settings: CompileSettings,
-    builder: EngineBuilder,
-    model: str,
-    graph: Path,
-    calibration: str | None,
-) -> Manifest:
-    """What a plan made now would be."""
-    # TensorRT-RTX compiles for every GPU it knows, whatever is in this machine.
-    gpus = find_gpus() if settings.flavour == "tensorrt" else ()
-    lower = settings.precision != "fp32"
-    return Manifest(
-        model=model,
-        onnx_sha256=digest(graph),
-        engine=settings.flavour,
-        engine_version=builder.version,
-        compute_capability=gpus[0].compute_capability if gpus else NO_GPU,
-        gpu=gpus[0].name if gpus else NO_GPU,
-        precision=settings.precision,
-        converter=converter_version() if lower else None,
-        kept_in_fp32=settings.kept_names(model),
-        profile=serving_profile(settings.repository, model),
-        builder_flags=builder.flags,
-        mqspn_version=version("mqspn-triton"),
-        calibration=calibration,
-    )
 
 
 def _matches(plan: Path, wanted: Manifest) -> bool:

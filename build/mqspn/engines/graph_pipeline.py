@@ -19,12 +19,13 @@ from mqspn_backend.text import TextBatch, TextTokenizer
 from numpy.typing import NDArray
 
 from mqspn.data.posts import Post
+from mqspn.engines.errors import GraphError
 from mqspn.engines.profiles import read_configuration
 from mqspn.evaluation.metrics import PredictedEntity
 from mqspn.evaluation.network_output import NetworkOutput, decode_output
 from mqspn.repository import ENGINES
 
-__all__ = ["GraphPipeline", "graph_paths"]
+__all__ = ["GraphPipeline", "find_graphs", "graph_paths"]
 
 Array = NDArray[Any]
 
@@ -32,6 +33,17 @@ Array = NDArray[Any]
 def graph_paths(repository: Path) -> dict[str, Path]:
     """Where the graph of each engine model lies in ``repository``, by model name."""
     return {model: repository / model / "1" / "model.onnx" for model in ENGINES}
+
+
+def find_graphs(repository: Path) -> dict[str, Path]:
+    """`graph_paths` of files that are there; raises GraphError naming those that are not."""
+    graphs = graph_paths(repository)
+    missing = [str(path) for path in graphs.values() if not path.is_file()]
+    if missing:
+        raise GraphError(
+            f"{repository} lacks {', '.join(missing)}; make the model repository with `mqspn build`"
+        )
+    return graphs
 
 
 class GraphPipeline:

@@ -10,7 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CANDIDATES", "KEPT", "NOT_QUANTISED", "KeptLayers", "find_layers", "find_nodes"]
+__all__ = [
+    "CANDIDATES",
+    "KEPT",
+    "NOT_QUANTISED",
+    "KeptLayers",
+    "engine_precision",
+    "find_layers",
+    "find_nodes",
+]
 
 #: Operators with weights or a reduction; walking back from a tensor ends before them.
 _LAYERS = frozenset({"Conv", "Gemm", "LayerNormalization", "MatMul", "Softmax", "TopK"})
@@ -31,6 +39,11 @@ class KeptLayers:
     reason: str
     op_types: tuple[str, ...] = ()
     arithmetic_of: tuple[str, ...] = ()
+
+
+def engine_precision(model: str, precision: str) -> str:
+    """What engine ``model`` is in where ``precision`` is asked for: INT8 is FP16 for most."""
+    return "fp16" if precision == "int8" and model in NOT_QUANTISED else precision
 
 
 def find_layers(place: str) -> KeptLayers:

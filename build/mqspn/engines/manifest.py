@@ -14,13 +14,17 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mqspn_backend.tensors import ENGINES
+
 from mqspn.engines.compute import Runtime
 from mqspn.engines.errors import PlanError
+from mqspn.engines.kept_layers import engine_precision
 from mqspn.engines.profiles import ShapeRange, serving_profile
 
 __all__ = [
     "PLAN",
     "Manifest",
+    "check_engine_models",
     "check_manifest",
     "check_plans",
     "digest",
@@ -34,6 +38,13 @@ __all__ = [
 PLAN = "model.plan"
 NO_GPU = "none: compiled without a GPU"
 _FORMAT = 1
+#: What a manifest's fields may be, by their annotation.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "tuple[str, ...]": (tuple,),
+    "dict[str, ShapeRange]": (dict,),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +95,10 @@ class Manifest:
             values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
             manifest = cls(profile=profile, **values)
             for item in fields(cls):
-                if item.type == "str" and not isinstance(getattr(manifest, item.name), str):
-                    raise TypeError(f"{item.name} is not a text")
+                value, kinds = getattr(manifest, item.name), _KINDS[str(item.type)]
+                parts = value if isinstance(value, tuple) else ()
+                if not isinstance(value, kinds) or not all(isinstance(p, str) for p in parts):
+                    raise TypeError(f"{item.name} is {value!r}")
             return manifest
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is not a plan's manifest ({error})") from error
@@ -133,20 +146,37 @@ def engine_models(repository: Path) -> list[str]:
 
 
 def check_plans(
-    repository: Path, runtime: Runtime, *, plans: Path | None = None, mend: str | None = None
+    repository: Path,
+    runtime: Runtime,
+    *,
+    plans: Path | None = None,
+    mend: str | None = None,
+    precision: str | None = None,
 ) -> None:
     """`check_manifest` of every engine model of ``repository``; raises PlanError for the first.
 
-    A repository without an engine model is refused too: there is nothing that a GPU would run.
+    A repository without one of them is refused too.
     """
+    check_engine_models(repository)
+    for model in engine_models(repository):
+        check_manifest(repository, model, runtime, plans=plans, mend=mend, precision=precision)
+
+
+def check_engine_models(repository: Path) -> None:
+    """Raise PlanError where ``repository`` lacks a model that a GPU runs, or its graph."""
     models = engine_models(repository)
-    if not models:
+    for model in ENGINES:
+        graph = repository / model / "1" / "model.onnx"
+        if model not in models:
+            found = f"no {model} of the TensorRT backend"
+        elif not graph.is_file():
+            found = f"no {graph.relative_to(repository)}"
+        else:
+            continue
         raise PlanError(
-            f"{repository}: found no model of the TensorRT backend, needed a model repository; "
+            f"{repository}: found {found}, needed a model repository that this user can read; "
             "make it with `mqspn build`"
         )
-    for model in models:
-        check_manifest(repository, model, runtime, plans=plans, mend=mend)
 
 
 def check_manifest(
@@ -156,11 +186,13 @@ def check_manifest(
     *,
     plans: Path | None = None,
     mend: str | None = None,
+    precision: str | None = None,
 ) -> Manifest:
     """The manifest of the plan of ``model`` if ``runtime`` may serve it for ``repository``.
 
     ``plans``: the folder with `<model>.plan`, where the plans are not in the repository. ``mend``:
-    what makes the right plan, where that is not `mqspn compile` itself.
+    what makes the right plan, where that is not `mqspn compile` itself. ``precision``: the one that
+    was asked for, where it matters.
 
     Raises PlanError with one sentence: what was found, what is needed, the command that mends it.
     """
@@ -190,6 +222,12 @@ def check_manifest(
         raise refuse("a plan that is not the one its manifest describes", f"one for {needed}")
     if manifest.engine != "tensorrt":
         raise refuse(f"a plan of {manifest.engine} {manifest.engine_version}", f"one of {needed}")
+    if manifest.model != model:
+        raise refuse(f"a plan of {manifest.model}", f"one of {model}")
+    if precision is not None and manifest.precision != engine_precision(model, precision):
+        raise refuse(
+            f"a plan in {manifest.precision}", f"one in {engine_precision(model, precision)}"
+        )
     if not graph.is_file():
         raise refuse(
             f"no {graph.name} to hold the plan against",

@@ -1,7 +1,6 @@
 """A graph in a lower precision: NVIDIA ModelOpt's AutoCast, with our list of what stays in FP32.
 
-INT8 is FP16 with the operands of matrix products and convolutions quantised, in the graphs that
-bear it (`mqspn.engines.kept_layers.NOT_QUANTISED`).
+INT8 is FP16 with the operands of matrix products and convolutions quantised.
 
 TensorRT's networks are strongly typed: the precision of an engine is that of its graph. Inputs and
 outputs keep their types, so that engines of any precision fit one model configuration.
@@ -14,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -22,7 +21,7 @@ import onnx
 from numpy.typing import NDArray
 
 from mqspn.engines.errors import BuilderMissingError, PrecisionError
-from mqspn.engines.kept_layers import KEPT, NOT_QUANTISED, KeptLayers, find_nodes
+from mqspn.engines.kept_layers import KEPT, KeptLayers, find_nodes
 from mqspn.engines.quantisation import Batch, quantise_graph
 
 __all__ = ["PRECISIONS", "ConvertedGraph", "Precision", "convert_graph", "converter_version"]
@@ -44,8 +43,20 @@ class ConvertedGraph:
 
 
 def converter_version() -> str:
-    """What converts, with its version: part of what a plan was made by."""
-    return f"nvidia-modelopt {version('nvidia-modelopt')}"
+    """What converts, with its version: part of what a plan was made by.
+
+    Raises BuilderMissingError where it is not here.
+    """
+    try:
+        return f"nvidia-modelopt {version('nvidia-modelopt')}"
+    except PackageNotFoundError as error:
+        raise _missing("no package nvidia-modelopt") from error
+
+
+def _missing(what: object) -> BuilderMissingError:
+    return BuilderMissingError(
+        f"a lower precision needs ModelOpt ({what}); pip install 'mqspn-triton[compile]'"
+    )
 
 
 def convert_graph(
@@ -65,7 +76,8 @@ def convert_graph(
     stays in FP32, as do the layers of ``kept``. ``calibration``: the batches that give INT8 its
     scales.
 
-    Raises PrecisionError where the graph cannot be converted, BuilderMissingError without ModelOpt.
+    Raises PrecisionError where the graph cannot be converted or lacks layers that were asked for,
+    BuilderMissingError without ModelOpt.
     """
     if precision == "fp32":
         raise ValueError("the exported graph is the FP32 one")
@@ -75,19 +87,20 @@ def convert_graph(
         import onnxslim
         from modelopt.onnx.autocast import convert_to_mixed_precision
     except ImportError as error:
-        raise BuilderMissingError(
-            f"--precision {precision} needs ModelOpt ({error}); "
-            "pip install 'mqspn-triton[tensorrt]', or compile with --precision fp32"
-        ) from error
+        raise _missing(error) from error
     simple = target.with_suffix(".simple.onnx")
     try:
         with _quiet():
             graph = cast(onnx.ModelProto, onnxslim.slim(str(source)))
             onnx.save(graph, str(simple))
-            if precision == "int8" and model not in NOT_QUANTISED:
+            if precision == "int8":
                 quantise_graph(simple, simple, calibration)
                 graph = onnx.load(str(simple))
-            names = {n for k in kept if k.graph == model for n in find_nodes(graph.graph, k)}
+            nodes = {k: find_nodes(graph.graph, k) for k in kept if k.graph == model}
+            names = {name for found in nodes.values() for name in found}
+            absent = [k.name for k, found in nodes.items() if not found and k not in KEPT]
+            if absent:
+                raise PrecisionError(f"{model} has no {absent[0]}: drop --keep {model}:{absent[0]}")
             converted = convert_to_mixed_precision(
                 str(simple),
                 low_precision_type="fp16" if precision == "int8" else precision,
@@ -99,6 +112,8 @@ def convert_graph(
             )
             onnx.save(converted, str(target))
             single = _single_precision(converted)
+    except PrecisionError:
+        raise
     except Exception as error:  # ModelOpt's and onnxslim's own have no common, public root
         raise PrecisionError(
             f"{source} does not go to {precision}: {error}; compile with --precision fp32"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mqspn_backend.engine import OnnxEngine
 from numpy.typing import NDArray
 
 from mqspn.engines.bf16_emulation import runnable_graph
-from mqspn.engines.kept_layers import CANDIDATES, KeptLayers, find_nodes
+from mqspn.engines.kept_layers import CANDIDATES, KEPT, KeptLayers, find_nodes
 from mqspn.engines.precision import Precision, convert_graph
 from mqspn.engines.tensor_gate import Difference, compare_tensors
 
@@ -54,10 +55,12 @@ def measure_sensitivity(
     *,
     precision: Precision,
     candidates: Sequence[KeptLayers] = CANDIDATES,
+    kept: Sequence[KeptLayers] = KEPT,
 ) -> list[Sensitivity]:
-    """Convert ``graph`` of engine ``model`` with each candidate in FP32, one at a time.
+    """Convert ``graph`` of engine ``model`` without and with each candidate in FP32.
 
-    Candidates of which the graph has no layer are left out.
+    What else of ``kept`` it has is in FP32 both times. Candidates of which the graph has no layer
+    are left out.
     ``batches``: inputs by name, drawn or the caller's (`mqspn.engines.samples`); the first decides
     what leaves the type's range. Runs under ONNX Runtime, without a GPU.
     """
@@ -67,18 +70,20 @@ def measure_sensitivity(
     with tempfile.TemporaryDirectory(prefix="mqspn-sensitivity-") as folder:
         low = Path(folder) / "low.onnx"
 
-        def difference(kept: Sequence[KeptLayers]) -> tuple[int, Difference]:
+        @cache
+        def difference(kept: tuple[KeptLayers, ...]) -> tuple[int, Difference]:
             converted = convert_graph(
                 model, graph, low, precision=precision, samples=batches[0], kept=kept
             )
             runner = OnnxEngine(runnable_graph(low, precision), threads=2)
             return len(converted.kept), compare_tensors(model, reference, runner, batches)
 
-        _, before = difference(())
         for candidate in candidates:
             if candidate.graph == model and find_nodes(nodes_of, candidate):
-                nodes, after = difference((candidate,))
+                others = tuple(k for k in kept if (k.graph, k.name) != (model, candidate.name))
+                fewer, before = difference(others)
+                more, after = difference((*others, candidate))
                 results.append(
-                    Sensitivity(candidate=candidate, nodes=nodes, before=before, after=after)
+                    Sensitivity(candidate=candidate, nodes=more - fewer, before=before, after=after)
                 )
     return results

@@ -12,22 +12,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mqspn_backend.tensors import DEFAULT_ENSEMBLE, MODELS, REGIONS_ENSEMBLE, ModelSpec, tensor
+from mqspn_backend.tensors import (
+    DEFAULT_ENSEMBLE,
+    ENGINES,
+    MODELS,
+    REGIONS_ENSEMBLE,
+    ModelSpec,
+    tensor,
+)
 from tritonclient.grpc import model_config_pb2 as pb
 
 from mqspn.repository.cuda_profile import CudaProfile, engine_parameters
 from mqspn.serving.server_settings import PROFILES
 
 __all__ = [
-    "ENGINES",
     "ENSEMBLES",
     "Shapes",
     "model_configuration",
     "model_configurations",
 ]
 
-#: The models that run a graph: a TensorRT plan (gpu) or ONNX Runtime (cpu, cuda).
-ENGINES = ("text_encoder", "region_proposer", "region_encoder", "query_decoder")
 #: The ensembles, each with its composing models in the order of the data's way.
 ENSEMBLES: dict[str, tuple[ModelSpec, tuple[str, ...]]] = {
     DEFAULT_ENSEMBLE.name: (

@@ -150,7 +150,7 @@ def test_an_unknown_key_names_the_nearest(key: str, near: str) -> None:
         ("types.PER.prompt", "a", "'types' has 4 elements"),
         ("types.0", "PER", "types.0 must be a mapping, not 'PER'"),
         ("types", "PER", "types must be a list, not 'PER'"),
-        ("types.0.prompt", " ", "an entity type's prompt is empty"),
+        ("types.0.prompt", " ", "the prompt of 'PER' is empty"),
         ("region_encoder.pixel_std", [1, 1], r"pixel_std must be a list of 3, not \[1, 1\]"),
         ("region_encoder.pixel_std.0", "a", "pixel_std.0 must be a number, not 'a'"),
         ("serving.buckets.0", 16.5, "serving.buckets.0 must be a whole number, not 16.5"),

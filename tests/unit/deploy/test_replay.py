@@ -351,8 +351,8 @@ def test_a_repository_that_is_not_there_is_named(
     ran = run(server_image, script, command, f"--repository={tmp_path}", f"--plans={tmp_path}")
     assert ran.returncode == 1
     assert ran.stderr == (
-        f"mqspn {command}: {tmp_path} is not a model repository; mount one there that "
-        "`mqspn build` made\n"
+        f"mqspn {command}: {tmp_path}: found no text_encoder of the TensorRT backend, needed a "
+        "model repository that this user can read; make it with `mqspn build`\n"
     )
 
 
@@ -385,6 +385,41 @@ def test_the_folder_is_another_ones_for_another_converter_or_other_layers(
     monkeypatch.setattr(entrypoint, "KEPT", ())
     assert len({before["fp16"], other, folder("fp16")}) == 3
     assert folder("fp32") == before["fp32"]
+    kept = entrypoint.plan_folder(tmp_path, REPOSITORY, "fp16", THERE, ["query_decoder:softmaxes"])
+    assert kept != folder("fp16")
+
+
+@pytest.mark.parametrize(
+    ("argument", "instead"),
+    [("--precision=fp16", "set MQSPN_PRECISION"), ("--output", "plans go to the volume")],
+)
+def test_an_argument_that_belies_the_folders_name_is_refused(
+    argument: str, instead: str, server_image: Path, tmp_path: Path
+) -> None:
+    ran = make_plans(server_image, tmp_path, argument)
+    assert ran.returncode == 1
+    assert f"is not for `mqspn compile` here: {instead}" in ran.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_more_layers_in_fp32_reach_the_compiler(plans_image: Path, tmp_path: Path) -> None:
+    ran = make_plans(
+        plans_image, tmp_path, MQSPN_PRECISION="fp16", MQSPN_KEEP="text_encoder:norms, "
+    )
+    assert ran.returncode == 1
+    assert "there are no layers 'text_encoder:norms'" in ran.stderr
+
+
+def test_the_server_refuses_plans_of_another_precision(
+    volume: Path, server_image: Path, there: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = there(volume)
+    claim_tensorrt(folder)
+    path = manifest_path(folder / "text_encoder.plan")
+    path.write_text(path.read_text().replace('"precision": "fp32"', '"precision": "fp16"'))
+    ran = serve(server_image, folder.parent, tmp_path, *on_an_h100(server_image))
+    assert ran.returncode == 1
+    assert "text_encoder.plan: found a plan in fp16, needed one in fp32; run" in ran.stderr
 
 
 def test_an_unreadable_repository_is_named(
@@ -394,6 +429,18 @@ def test_an_unreadable_repository_is_named(
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     monkeypatch.setattr("sys.argv", ["entrypoint.py", "serve", f"--repository={tmp_path}"])
     with pytest.raises(SystemExit, match=rf"may not read {tmp_path}; let everyone read"):
+        entrypoint.main()
+
+
+def test_a_folder_of_plans_that_is_unreadable_is_not_called_the_repository(
+    entrypoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", f"{tmp_path}/plans/a.plan")
+
+    monkeypatch.setattr(entrypoint, "serve", refuse)
+    monkeypatch.setattr("sys.argv", ["entrypoint.py", "serve", f"--plans={tmp_path}/plans"])
+    with pytest.raises(SystemExit, match=r"a\.plan; mount a plan volume that this user owns"):
         entrypoint.main()
 
 

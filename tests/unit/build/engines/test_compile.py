@@ -108,6 +108,18 @@ def test_a_build_ends_at_a_ctrl_c_and_at_a_failure_to_show_progress(
     assert not list(tiny.repository.rglob("*.partial"))
 
 
+def test_a_signal_while_the_graph_is_read_ends_the_build(
+    tiny: CompileSettings, rtx: EngineBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parser calls Python too, to log; what is raised there is lost."""
+    monkeypatch.setattr(
+        EngineBuilder, "_check_tensors", lambda *_: os.kill(os.getpid(), signal.SIGINT)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        list(compile_repository(tiny))
+    assert not list(tiny.repository.rglob("*.plan"))
+
+
 def test_where_plans_cannot_go_is_known_before_they_are_made(
     on_a_gpu: CompileSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def test_a_version_that_is_a_number_is_no_manifest(tiny_repository: Path) -> Non
     plan = write_plan(tiny_repository, "text_encoder")
     path = manifest_path(plan)
     path.write_text(path.read_text().replace('"10.16.1.11"', "10.16"))
-    with pytest.raises(PlanError, match="engine_version is not a text"):
+    with pytest.raises(PlanError, match=r"engine_version is 10\.16"):
         check_manifest(tiny_repository, "text_encoder", HERE)
 
 
@@ -155,9 +156,41 @@ def test_without_its_graph_a_plan_cannot_be_checked(tiny_repository: Path) -> No
         check_manifest(tiny_repository, "text_encoder", HERE)
 
 
-def test_a_folder_without_models_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="found no model of the TensorRT backend"):
+def test_a_repository_that_lacks_models_or_graphs_is_refused(
+    tiny_repository: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(PlanError, match="found no text_encoder of the TensorRT backend"):
         check_plans(tmp_path, HERE)
+    (tiny_repository / "region_encoder" / "1" / "model.onnx").unlink()
+    with pytest.raises(PlanError, match=r"found no region_encoder/1/model\.onnx, needed"):
+        check_plans(tiny_repository, HERE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": "query_decoder"}, "found a plan of query_decoder, needed one of text_encoder"),
+        ({"precision": "bf16"}, "found a plan in bf16, needed one in fp16"),
+        ({"kept_in_fp32": 5}, r"unreadable \(.*kept_in_fp32 is 5\)"),
+        ({"kept_in_fp32": (1,)}, r"unreadable \(.*kept_in_fp32 is \(1,\)\)"),
+        ({"builder_flags": None}, r"unreadable \(.*builder_flags is None\)"),
+    ],
+)
+def test_a_manifest_that_says_something_else_is_refused(
+    changes: dict[str, Any], message: str, tiny_repository: Path
+) -> None:
+    path = manifest_path(write_plan(tiny_repository, "text_encoder"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(PlanError, match=message):
+        check_manifest(tiny_repository, "text_encoder", HERE, precision="fp16")
+
+
+def test_of_an_int8_repository_most_plans_are_in_fp16(tiny_repository: Path) -> None:
+    write_plan(tiny_repository, "query_decoder", precision="fp16")
+    check_manifest(tiny_repository, "query_decoder", HERE, precision="int8")
+    write_plan(tiny_repository, "text_encoder", precision="fp16")
+    with pytest.raises(PlanError, match="found a plan in fp16, needed one in int8"):
+        check_manifest(tiny_repository, "text_encoder", HERE, precision="int8")
 
 
 def test_a_plan_without_manifest_is_refused(tiny_repository: Path) -> None:

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from mqspn.data.posts import Post
 from mqspn.engines.builder import EngineBuilder
+from mqspn.engines.compile import CompileSettings
 from mqspn.engines.errors import GateError
 from mqspn.engines.kept_layers import NOT_QUANTISED
 from mqspn.engines.precision import convert_graph
@@ -81,20 +82,29 @@ def test_the_gate_catches_scales_of_other_posts(
 
 
 def test_a_graph_that_does_not_bear_it_stays_in_fp16(
-    demo_repository: Path, batches: Any, tmp_path: Path
+    demo_repository: Path, posts: list[Post]
 ) -> None:
-    assert set(NOT_QUANTISED) < set(ENGINES)
-    convert_graph(
-        "query_decoder",
-        demo_repository / "query_decoder" / "1" / "model.onnx",
-        tmp_path / "g.onnx",
+    """Its gate is FP16's, and so is its manifest; other posts do not change its plan."""
+    settings = CompileSettings(
+        repository=demo_repository,
+        flavour="tensorrt-rtx",
         precision="int8",
-        samples=batches["query_decoder"][0],
-        calibration=batches["query_decoder"],
+        calibrate=posts[:40],
     )
-    graph = onnx.load(str(tmp_path / "g.onnx")).graph
-    assert not [node for node in graph.node if node.op_type == "QuantizeLinear"]
-    assert [w for w in graph.initializer if w.data_type == onnx.TensorProto.FLOAT16]
+    found = {model: settings.precision_of(model) for model in ENGINES}
+    assert found == {**dict.fromkeys(NOT_QUANTISED, "fp16"), "text_encoder": "int8"}
+    manifests = {
+        model: settings.manifest(model, EngineBuilder("tensorrt-rtx")) for model in ENGINES
+    }
+    assert {model: manifest.precision for model, manifest in manifests.items()} == found
+    again = replace(settings, calibrate=posts[40:80])
+    assert [
+        model
+        for model in ENGINES
+        if not again.manifest(model, EngineBuilder("tensorrt-rtx")).builds_the_same(
+            manifests[model]
+        )
+    ] == ["text_encoder"]
 
 
 @pytest.mark.parametrize(("precision", "calibration"), [("int8", []), ("fp16", [{}])])

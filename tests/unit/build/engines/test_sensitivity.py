@@ -37,7 +37,7 @@ def test_the_command_measures_what_the_graph_has(demo_repository: Path, posts_fo
     [
         (["--precision", "int8"], "'int8' is not fp16 or bf16"),
         (["--graph", "encoder"], "'encoder' is not text_encoder or"),
-        (["--repository", "/nowhere"], "/nowhere"),
+        (["--repository", "/nowhere"], "make the model repository with `mqspn build`"),
     ],
 )
 def test_what_it_cannot_measure_is_named(arguments: list[str], message: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from mqspn.engines import precision
 from mqspn.engines.bf16_emulation import runnable_graph
-from mqspn.engines.errors import GateError, PrecisionError
+from mqspn.engines.errors import BuilderMissingError, GateError, PrecisionError
 from mqspn.engines.kept_layers import CANDIDATES, find_layers
 from mqspn.engines.precision import convert_graph
 from mqspn.engines.sensitivity import measure_sensitivity
@@ -106,8 +108,33 @@ def test_the_measurement_tells_what_to_keep(demo_repository: Path, batches: Any)
         candidates=tried,
     )
     assert not softmaxes.worth_keeping
+    # The crops, always kept, do not hide what else hurts.
+    assert softmaxes.before.largest < 0.01 < crops.before.largest
     assert crops.worth_keeping
     assert "region_encoder:crops (" in str(crops)
+
+
+def test_layers_that_a_graph_does_not_have_cannot_be_kept(
+    demo_repository: Path, batches: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(PrecisionError, match="has no sigmoids: drop --keep text_encoder:sigmoids"):
+        convert_graph(
+            "text_encoder",
+            demo_repository / "text_encoder" / "1" / "model.onnx",
+            tmp_path / "g.onnx",
+            precision="fp16",
+            samples=batches["text_encoder"][0],
+            kept=(find_layers("text_encoder:sigmoids"),),
+        )
+
+
+def test_without_the_converter_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(package: str) -> str:
+        raise PackageNotFoundError(package)
+
+    monkeypatch.setattr(precision, "version", missing)
+    with pytest.raises(BuilderMissingError, match=r"pip install 'mqspn-triton\[compile\]'"):
+        precision.converter_version()
 
 
 def test_bf16_is_near_fp32(demo_repository: Path, batches: Any, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from mqspn.repository import GraphMismatchError, RepositoryError, build_repository
-from mqspn.repository.model_configuration import ENGINES, ENSEMBLES
+from mqspn.repository.model_configuration import ENSEMBLES
 from mqspn_backend.serving_settings import ServingSettings
-from mqspn_backend.tensors import MODELS
+from mqspn_backend.tensors import ENGINES, MODELS
 
 
 def build(export: Any, output: Path, **changes: Any) -> None:
