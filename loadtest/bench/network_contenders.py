@@ -6,6 +6,7 @@ is decoded, padded or sent, which the served network has to do besides.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -57,11 +58,12 @@ def torch_contenders(
     def make() -> Network:
         if compiled and time.monotonic() > deadline:
             raise RuntimeError("the time limit left no time to compile")
+        # transformers' checks of shapes wait for the GPU and break the compiled graph, in every
+        # layer of the detector.
+        os.environ["TRANSFORMERS_DISABLE_TORCH_CHECK"] = "1"
         network = TorchNetwork(checkpoint, DTYPES[precision], device)
         if not compiled:
             return network
-        # The detector checks shapes with .item(), which would break the graph at every layer.
-        torch._dynamo.config.capture_scalar_outputs = True
         # CUDA graphs take away what launching small kernels costs.
         mode = "reduce-overhead" if device.type == "cuda" else "default"
         return torch.compile(network, dynamic=False, mode=mode)
