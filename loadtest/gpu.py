@@ -34,7 +34,7 @@ from bench.report import GpuReport, describe_gpu_machine, print_report
 from bench.run_settings import BASELINES, RunSettings, Size
 from bench.served_engine import ServedEngine
 from bench.server_figures import measure_level
-from bench.torch_network import TorchNetwork, count_flops, network_inputs, posts_by_length
+from bench.torch_network import TorchNetwork, flops_by_engine, network_inputs, posts_by_length
 from mqspn.data.posts import Post
 from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
 from mqspn.engines.precision import PRECISIONS, Precision
@@ -212,11 +212,16 @@ def _measure_peak(
     network = TorchNetwork(system.checkpoint, torch.float32, device)
     by_length = posts_by_length(system.checkpoint, posts)
     flops = {
-        length: count_flops(network, network_inputs(system.checkpoint, members[:1], device))
+        length: flops_by_engine(network, network_inputs(system.checkpoint, members[:1], device))
         for length, members in by_length.items()
     }
-    total = sum(flops[length] * len(members) for length, members in by_length.items())
-    report["flops_per_post"] = total // len(posts)
+    by_engine = {
+        model: sum(flops[length][model] * len(members) for length, members in by_length.items())
+        // len(posts)
+        for model in network.parts
+    }
+    report["flops_by_engine"] = by_engine
+    report["flops_per_post"] = sum(by_engine.values())
     report["posts_by_tokens"] = {length: len(by_length[length]) for length in sorted(by_length)}
     report["peak"] = measure_matmul_peak(device, DTYPES[settings.precision]).to_dict()
 

@@ -142,7 +142,8 @@ def print_report(values: dict[str, Any]) -> None:
         peak = values["peak"]
         console.print(
             f"matrix-product peak {peak['tflops']:.3g} TFLOP/s ({peak['dtype']}, "
-            f"n = {peak['side']}); a post is {values['flops_per_post'] / 1e9:.3g} GFLOP",
+            f"n = {peak['side']}); a post is {values['flops_per_post'] / 1e9:.3g} GFLOP: "
+            + ", ".join(f"{k} {v / 1e9:.3g}" for k, v in values["flops_by_engine"].items()),
             highlight=False,
         )
     if "comparison" in values:

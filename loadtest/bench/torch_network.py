@@ -19,7 +19,7 @@ from mqspn_backend.text import TextTokenizer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-__all__ = ["TorchNetwork", "count_flops", "network_inputs"]
+__all__ = ["TorchNetwork", "count_flops", "flops_by_engine", "network_inputs"]
 
 
 class TorchNetwork(nn.Module):
@@ -103,3 +103,15 @@ def count_flops(module: nn.Module, inputs: Sequence[Tensor]) -> int:
     with FlopCounterMode(display=False) as counter:
         module(*inputs)
     return int(counter.get_total_flops())
+
+
+@torch.inference_mode()
+def flops_by_engine(network: TorchNetwork, inputs: Sequence[Tensor]) -> dict[str, int]:
+    """`count_flops` of ``network``, by engine model."""
+    with FlopCounterMode(display=False) as counter:
+        network(*inputs)
+    counts = counter.get_flop_counts()
+    return {
+        name: sum(counts.get(f"{type(network).__name__}.parts.{name}", {}).values())
+        for name in network.parts
+    }

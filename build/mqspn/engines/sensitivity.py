@@ -82,7 +82,10 @@ def measure_sensitivity(
             if candidate.graph == model and find_nodes(nodes_of, candidate):
                 others = tuple(k for k in kept if (k.graph, k.name) != (model, candidate.name))
                 fewer, before = difference(others)
-                more, after = difference((*others, candidate))
+                # What is always kept is measured once, whichever candidate it is.
+                more, after = difference(
+                    tuple(kept) if len(others) < len(kept) else (*kept, candidate)
+                )
                 results.append(
                     Sensitivity(candidate=candidate, nodes=more - fewer, before=before, after=after)
                 )

@@ -16,7 +16,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import distributions
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dockerfile_parse import DockerfileParser
@@ -152,3 +154,13 @@ def server_image(replay: Replay) -> Path:
 def plans_image(replay: Replay, server_image: Path) -> Path:
     """`/opt/mqspn` of the image `plans`, with TensorRT-RTX."""
     return replay.build("plans")
+
+
+@pytest.fixture(scope="session")
+def entrypoint() -> Any:
+    spec = spec_from_file_location("entrypoint", ROOT / "deploy" / "entrypoint.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -19,7 +19,7 @@ def test_every_caller_sends_until_the_time_is_over(server):
     assert level["calls"] > 4
     assert level["failed"] == 0
     assert level["errors"] == []
-    assert level["p50_ms"] > 0
+    assert 0 < level["p50_ms"] <= (level["p99_ms"] or float("inf"))
     assert server.most_at_once > 1
 
 

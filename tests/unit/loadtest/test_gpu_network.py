@@ -9,10 +9,11 @@ from bench.interleaved import Standing
 from bench.matmul_peak import measure_matmul_peak
 from bench.network_contenders import call, network_contenders, torch_contenders
 from bench.random_checkpoint import VOCABULARY, paper_settings, write_random_checkpoint
-from bench.torch_network import TorchNetwork, count_flops, network_inputs
+from bench.torch_network import TorchNetwork, count_flops, flops_by_engine, network_inputs
 from mqspn.checkpoint import load_checkpoint
 from mqspn.engines.samples import drawn_posts
 from mqspn.evaluation.offline import CheckpointPredictor
+from mqspn.repository import ENGINES
 from mqspn.settings import load_settings
 from torch import nn
 
@@ -71,6 +72,10 @@ def test_flops_of_the_network_grow_with_the_batch(checkpoint, posts):
         count_flops(network, network_inputs(checkpoint, posts[:1] * n, CPU)) for n in (1, 2)
     )
     assert 1.9 * one < two <= 2 * one
+    parts = flops_by_engine(network, network_inputs(checkpoint, posts[:1], CPU))
+    assert parts.keys() == set(ENGINES)
+    assert min(parts.values()) > 0
+    assert sum(parts.values()) == one
 
 
 def test_the_network_is_the_one_that_is_evaluated(checkpoint, posts):
@@ -101,6 +106,16 @@ def test_bf16_is_near_and_leaves_the_checkpoint_alone(checkpoint, posts):
     )
     assert standing.error is None
     assert 0 < standing.difference < 0.1
+    (shown,) = torch_contenders(
+        checkpoint,
+        "bf16",
+        CPU,
+        {3: network_inputs(checkpoint, posts, CPU)},
+        compiled=False,
+        expected={},
+        deadline=0.0,
+    )
+    assert shown.error is None
     assert standing.contender.rate(0.01) > 0
     assert {p.dtype for p in checkpoint.model.parameters()} == {torch.float32}
 

@@ -26,10 +26,9 @@ def run(server, post_rows, tmp_path, *more, users=4, run_time="2s"):
 def test_a_healthy_server_keeps_the_bounds(server, post_rows, tmp_path):
     done, report = run(server, post_rows, tmp_path, "--p99-ms", 20_000, run_time="5s")
     assert done.returncode == 0, done.stderr
-    # How many, and so which of the rarer ones, is for the machine to say.
-    assert report["all"]["count"] > 0
+    assert report["all"]["count"] > 20
     assert report["all"]["failed"] == 0
-    assert "text and image" in report["requests"]
+    assert {"text and image", "text alone"} < set(report["requests"])
     assert report["machine"]["cores"] >= 1
     names = {path.name for path in (tmp_path / "reports").iterdir()}
     assert {"latest.html", "latest.json", "latest_stats.csv", "latest_failures.csv"} <= names

@@ -1,0 +1,61 @@
+"""The entry point's own decisions, in this process: folders of plans, and whom it may not read."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from mqspn.engines.compute import Gpu, Runtime
+from mqspn.engines.precision import Precision
+
+REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
+THERE = Runtime(
+    tensorrt="11.1.0", gpus=(Gpu(name="NVIDIA H100 80GB HBM3", compute_capability="9.0"),)
+)
+
+
+def test_the_entry_point_knows_the_compilers_precisions(entrypoint: Any) -> None:
+    assert get_args(Precision) == entrypoint.PRECISIONS
+
+
+def test_the_folder_is_another_ones_for_another_converter_or_other_layers(
+    entrypoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def folder(precision: str) -> Path:
+        found: Path = entrypoint.plan_folder(tmp_path, REPOSITORY, precision, THERE)
+        return found
+
+    before = {precision: folder(precision) for precision in ("fp32", "fp16")}
+    assert entrypoint._converter() == version("nvidia-modelopt")
+    monkeypatch.setattr(entrypoint, "_converter", lambda: "0.48.0")
+    other = folder("fp16")
+    monkeypatch.setattr(entrypoint, "KEPT", ())
+    assert len({before["fp16"], other, folder("fp16")}) == 3
+    assert folder("fp32") == before["fp32"]
+    kept = entrypoint.plan_folder(tmp_path, REPOSITORY, "fp16", THERE, ["query_decoder:softmaxes"])
+    assert kept != folder("fp16")
+
+
+def test_an_unreadable_repository_is_named(
+    entrypoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests may run as root, who may read everything: the answer of the system is made up."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr("sys.argv", ["entrypoint.py", "serve", f"--repository={tmp_path}"])
+    with pytest.raises(SystemExit, match=rf"may not read {tmp_path}; let everyone read"):
+        entrypoint.main()
+
+
+def test_a_folder_of_plans_that_is_unreadable_is_not_called_the_repository(
+    entrypoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", f"{tmp_path}/plans/a.plan")
+
+    monkeypatch.setattr(entrypoint, "serve", refuse)
+    monkeypatch.setattr("sys.argv", ["entrypoint.py", "serve", f"--plans={tmp_path}/plans"])
+    with pytest.raises(SystemExit, match=r"a\.plan; mount a plan volume that this user owns"):
+        entrypoint.main()
