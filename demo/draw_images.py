@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from random import Random
 
-from mqspn.drawing.scene import compose_scene
+from mqspn.synthetic.scene import compose_scene
 
 HERE = Path(__file__).parent
 

@@ -26,9 +26,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NoReturn
 
-from mqspn.engines.compute import Runtime, find_runtime
 from mqspn.engines.kept_layers import KEPT
-from mqspn.engines.manifest import (
+from mqspn.repository.manifest import (
     PLAN,
     check_engine_models,
     check_plans,
@@ -36,7 +35,8 @@ from mqspn.engines.manifest import (
     engine_models,
     manifest_path,
 )
-from mqspn.engines.profiles import serving_profile
+from mqspn.repository.runtime import Runtime, find_runtime
+from mqspn.repository.shape_profiles import serving_profile
 from mqspn.serving.backend_directory import link_backends, server_environment
 from mqspn.serving.errors import ServerError
 from mqspn.serving.find_server import find_server

@@ -62,7 +62,7 @@ def draw_posts_command(
     seed: Annotated[int, typer.Option(help="Same split and seed: same posts.", min=0)] = 0,
 ) -> None:
     """Draw annotated posts of a small world, in the Twitter-GMNER layout."""
-    from mqspn.drawing import draw_posts
+    from mqspn.synthetic import draw_posts
 
     draw_posts(split=split, count=count, seed=seed, output=output, progress=True)
 
@@ -120,8 +120,8 @@ def build(
         typer.echo(str(parity))
     typer.echo(f"model repository: {output}")
     if profile == "gpu":
-        from mqspn.engines.compute import find_runtime
-        from mqspn.engines.manifest import check_plans
+        from mqspn.repository.manifest import check_plans
+        from mqspn.repository.runtime import find_runtime
 
         check_plans(output, find_runtime())
     if profile == "cuda":

@@ -14,7 +14,7 @@ import torch
 from mqspn.checkpoint import Checkpoint
 from mqspn.data.posts import Post
 from mqspn.export.graphs import graph_modules
-from mqspn.training.region_states import read_pixels
+from mqspn.regions.states import read_pixels
 from mqspn_backend.text import TextTokenizer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode

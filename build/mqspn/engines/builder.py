@@ -18,7 +18,7 @@ from typing import Any, Literal, cast
 from mqspn_backend.tensors import MODELS, tensor
 
 from mqspn.engines.errors import BuilderMissingError, GraphError, ProfileError
-from mqspn.engines.profiles import ShapeRange
+from mqspn.repository.shape_profiles import ShapeRange
 
 __all__ = ["FLAVOURS", "EngineBuilder", "Flavour"]
 

@@ -17,22 +17,12 @@ from mqspn_backend.engine import OnnxEngine
 from mqspn.data.posts import Post
 from mqspn.engines.bf16_emulation import runnable_graph
 from mqspn.engines.builder import EngineBuilder, Flavour, Progress
-from mqspn.engines.compute import find_gpus
 from mqspn.engines.entity_gate import EntityLoss, check_entities
 from mqspn.engines.errors import PlanError
 from mqspn.engines.graph_pipeline import GraphPipeline, find_graphs, graph_paths
 from mqspn.engines.kept_layers import KEPT, KeptLayers, engine_precision
-from mqspn.engines.manifest import (
-    NO_GPU,
-    PLAN,
-    Manifest,
-    digest,
-    manifest_path,
-    read_manifest,
-)
 from mqspn.engines.plan_runner import PlanRunner
 from mqspn.engines.precision import Precision, convert_graph, converter_version
-from mqspn.engines.profiles import serving_profile
 from mqspn.engines.quantisation import (
     Batch,
     calibration_batches,
@@ -42,6 +32,16 @@ from mqspn.engines.quantisation import (
 from mqspn.engines.samples import drawn_posts, sample_batches
 from mqspn.engines.tensor_gate import Difference, check_tensors
 from mqspn.repository import ENGINES
+from mqspn.repository.manifest import (
+    NO_GPU,
+    PLAN,
+    Manifest,
+    digest,
+    manifest_path,
+    read_manifest,
+)
+from mqspn.repository.runtime import find_gpus
+from mqspn.repository.shape_profiles import serving_profile
 
 __all__ = ["CompileSettings", "CompiledEngine", "compile_repository"]
 

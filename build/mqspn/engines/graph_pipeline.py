@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from mqspn.data.posts import Post
 from mqspn.engines.errors import GraphError
-from mqspn.engines.profiles import read_configuration
 from mqspn.evaluation.metrics import PredictedEntity
 from mqspn.evaluation.network_output import NetworkOutput, decode_output
 from mqspn.repository import ENGINES
+from mqspn.repository.shape_profiles import read_configuration
 
 __all__ = ["GraphPipeline", "find_graphs", "graph_paths"]
 

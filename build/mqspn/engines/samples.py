@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
-from mqspn.drawing import draw_posts
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.repository import ENGINES
+from mqspn.synthetic import draw_posts
 
 __all__ = ["drawn_posts", "many_batches", "sample_batches"]
 

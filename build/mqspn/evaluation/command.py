@@ -109,7 +109,7 @@ def tune(
     from mqspn.evaluation.offline import network_outputs
     from mqspn.evaluation.tune import check_posts, check_writable, write_decoding
     from mqspn.evaluation.tune import tune as choose
-    from mqspn.training.region_states import compute_region_states
+    from mqspn.regions.states import compute_region_states
 
     if metric not in ("gmner", "mner"):
         raise typer.BadParameter(f"{metric!r} is not gmner or mner", param_hint="--metric")
@@ -155,7 +155,7 @@ def _recall(posts: Sequence[Post], predictor: CheckpointPredictor) -> dict[str, 
     """Proposal recall at the checkpoint's K, and under ``at`` for several K up to it."""
     import numpy as np
 
-    from mqspn.evaluation.proposals import proposal_recall
+    from mqspn.regions.recall import proposal_recall
 
     k = predictor.checkpoint.settings.network.regions
     gold = [[entity.boxes for entity in post.entities] for post in posts]

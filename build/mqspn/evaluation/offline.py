@@ -20,7 +20,7 @@ from mqspn.checkpoint import Checkpoint
 from mqspn.data.posts import Post
 from mqspn.evaluation.metrics import PredictedEntity
 from mqspn.evaluation.network_output import NetworkOutput, decode_output
-from mqspn.training.region_states import RegionStates, compute_region_states
+from mqspn.regions.states import RegionStates, compute_region_states
 
 __all__ = [
     "CheckpointPredictor",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mqspn_backend.providers import Provider
 from mqspn_backend.tensors import MODELS, ModelSpec
 
-from mqspn.engines.profiles import profile_sizes
+from mqspn.repository.shape_profiles import profile_sizes
 
 __all__ = ["CudaProfile", "engine_parameters"]
 

@@ -15,9 +15,9 @@ from google.protobuf import text_format
 from mqspn_backend.serving_settings import ServingSettings
 from mqspn_backend.tensors import ENGINES, MODELS
 
-from mqspn.engines.manifest import keep_plans
 from mqspn.repository.cuda_profile import CudaProfile
 from mqspn.repository.graph_check import check_graph
+from mqspn.repository.manifest import keep_plans
 from mqspn.repository.model_configuration import (
     ENSEMBLES,
     Shapes,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mqspn.engines.compute import find_gpus
-from mqspn.engines.manifest import engine_models
+from mqspn.repository.manifest import engine_models
+from mqspn.repository.runtime import find_gpus
 from mqspn.serving.errors import ProviderRefusedError
 
 __all__ = ["check_cuda", "cuda_providers"]

@@ -244,9 +244,9 @@ def _check_repository(repository: Path) -> None:
 
 
 def _check_plans(repository: Path) -> None:
-    from mqspn.engines.compute import find_runtime
     from mqspn.engines.errors import EngineError
-    from mqspn.engines.manifest import check_plans
+    from mqspn.repository.manifest import check_plans
+    from mqspn.repository.runtime import find_runtime
 
     try:
         check_plans(repository, find_runtime())

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mqspn.files.lock import lock_folder
 from mqspn.settings import Settings, load_settings
-from mqspn.training.run_lock import lock_folder
 
 __all__ = ["ABLATIONS", "Ablation", "ablation_table", "run_ablations"]
 
@@ -164,7 +164,7 @@ def _run(task: Mapping[str, Any]) -> dict[str, Any]:
     from mqspn.data.reader import read_split
     from mqspn.evaluation.metrics import score
     from mqspn.evaluation.offline import predict_with_states
-    from mqspn.training.region_states import compute_region_states
+    from mqspn.regions.states import compute_region_states
     from mqspn.training.train import train
 
     torch.set_num_threads(1)

@@ -126,8 +126,8 @@ def propose(
     """Run the region proposer over a data set once and keep its boxes."""
     from mqspn.data.reader import read_split, split_names
     from mqspn.device import pick_device
-    from mqspn.training.propose import load_proposer
-    from mqspn.training.propose import propose as run
+    from mqspn.regions.propose import load_proposer
+    from mqspn.regions.propose import propose as run
 
     if (checkpoint is None) == (settings is None):
         raise typer.BadParameter("give either --checkpoint DIR or --settings NAME")

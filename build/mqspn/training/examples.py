@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mqspn.data.posts import Post
-from mqspn.training.region_states import RegionStates
+from mqspn.regions.states import RegionStates
 
 __all__ = ["Batch", "Example", "Target", "collate", "make_examples"]
 

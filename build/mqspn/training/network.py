@@ -16,11 +16,11 @@ from mqspn.evaluation.metrics import score as score_posts
 from mqspn.evaluation.offline import predict_with_states
 from mqspn.network.model import Mqspn, token_id
 from mqspn.network.query_decoder import SetPrediction
+from mqspn.regions.states import RegionStates
 from mqspn.settings import Settings
 from mqspn.training.batching import item_random
 from mqspn.training.examples import Batch, collate, make_examples
 from mqspn.training.loss import set_prediction_loss
-from mqspn.training.region_states import RegionStates
 from mqspn.training.stage import Stage
 from mqspn.training.token_loss import TokenLoss
 

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 
 from mqspn.data.posts import Post
 from mqspn.network import RegionEncoder
+from mqspn.regions.states import read_pixels
 from mqspn.settings import Settings
 from mqspn.training.batching import item_random
 from mqspn.training.processes import mean_over_processes
-from mqspn.training.region_states import read_pixels
 from mqspn.training.stage import Stage
 
 __all__ = ["region_encoder_stage"]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from mqspn.data.posts import Post
 from mqspn.network import RegionProposer
+from mqspn.regions.states import read_pixels
 from mqspn.settings import Settings
 from mqspn.training.batching import item_random
-from mqspn.training.region_states import read_pixels
 from mqspn.training.stage import Stage
 
 __all__ = ["region_proposer_stage"]

@@ -11,8 +11,8 @@ from typing import Any
 
 from mqspn.data.posts import Post
 from mqspn.data.proposals import find_proposals
+from mqspn.files.replace import replace_text
 from mqspn.settings import Settings
-from mqspn.training.durable import replace_text
 
 __all__ = ["claim_run", "data_digest", "digest_of", "file_digest", "first_difference", "make_claim"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mqspn.training.durable import replacing
+from mqspn.files.replace import replacing
 
 __all__ = ["StageReport", "StageState", "StateFiles"]
 

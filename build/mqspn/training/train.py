@@ -24,17 +24,17 @@ from mqspn.checkpoint import (
 )
 from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
-from mqspn.evaluation.proposals import proposal_recall
+from mqspn.files.lock import lock_folder
+from mqspn.files.replace import replace_text
 from mqspn.network import Mqspn
+from mqspn.regions.recall import proposal_recall
+from mqspn.regions.states import RegionStates, compute_region_states
 from mqspn.settings import Settings
-from mqspn.training.durable import replace_text
 from mqspn.training.network import network_stage
 from mqspn.training.processes import join_processes
 from mqspn.training.region_encoder import region_encoder_stage
 from mqspn.training.region_proposer import region_proposer_stage
-from mqspn.training.region_states import RegionStates, compute_region_states
 from mqspn.training.run_claim import claim_run, digest_of, make_claim
-from mqspn.training.run_lock import lock_folder
 from mqspn.training.stage import Stage, StageReport
 from mqspn.training.tokenizer import build_tokenizer
 from mqspn.training.visual_side import take_visual_side

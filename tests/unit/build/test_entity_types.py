@@ -12,13 +12,13 @@ from mqspn.checkpoint import load_checkpoint
 from mqspn.data.command import app as data_app
 from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
-from mqspn.drawing import draw_posts
 from mqspn.evaluation.evaluate import evaluate
 from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.export import build_from_checkpoint
+from mqspn.regions.states import compute_region_states
 from mqspn.settings import Settings, load_settings
+from mqspn.synthetic import draw_posts
 from mqspn.training.examples import make_examples
-from mqspn.training.region_states import compute_region_states
 from mqspn.training.train import train
 from mqspn_backend.decoding import Prediction
 from mqspn_backend.entities import answer_json, post_entities

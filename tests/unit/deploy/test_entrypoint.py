@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from mqspn.engines.compute import Gpu, Runtime
 from mqspn.engines.precision import Precision
+from mqspn.repository.runtime import Gpu, Runtime
 
 REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
 THERE = Runtime(

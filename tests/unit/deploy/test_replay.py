@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqspn.drawing import draw_posts
-from mqspn.engines.compute import Gpu, Runtime
-from mqspn.engines.manifest import manifest_path, read_manifest
 from mqspn.repository import ENGINES
+from mqspn.repository.manifest import manifest_path, read_manifest
+from mqspn.repository.runtime import Gpu, Runtime
 from mqspn.serving.ports import free_ports
+from mqspn.synthetic import draw_posts
 
 ROOT = Path(__file__).resolve().parents[3]
 REPOSITORY = ROOT / "model_repository"
@@ -324,7 +324,7 @@ def on_an_h100(image: Path) -> tuple[str, ...]:
     code = f"""
 import runpy
 from mqspn.engines import compute
-from mqspn.engines.compute import Gpu, Runtime
+from mqspn.repository.runtime import Gpu, Runtime
 compute.find_runtime = lambda: {THERE!r}
 runpy.run_path({str(image / "entrypoint.py")!r}, run_name="__main__")
 """

@@ -9,10 +9,10 @@ from typing import Any
 import onnx
 import pytest
 from mqspn.engines.builder import EngineBuilder
-from mqspn.engines.compute import tensorrt_version
 from mqspn.engines.errors import BuilderMissingError, GraphError, ProfileError
-from mqspn.engines.profiles import ShapeRange, serving_profile
 from mqspn.repository import ENGINES
+from mqspn.repository.runtime import tensorrt_version
+from mqspn.repository.shape_profiles import ShapeRange, serving_profile
 from onnx import TensorProto, helper
 
 TOKENS = {

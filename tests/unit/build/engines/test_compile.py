@@ -14,12 +14,12 @@ from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.cli import app
 from mqspn.engines.builder import EngineBuilder, Progress
 from mqspn.engines.compile import CompiledEngine, CompileSettings, compile_repository
-from mqspn.engines.compute import Gpu, Runtime
 from mqspn.engines.errors import GateError, GraphError, PlanError
 from mqspn.engines.kept_layers import KEPT, find_layers
-from mqspn.engines.manifest import NO_GPU, check_plans, manifest_path, read_manifest
-from mqspn.engines.profiles import serving_profile
 from mqspn.repository import ENGINES
+from mqspn.repository.manifest import NO_GPU, check_plans, manifest_path, read_manifest
+from mqspn.repository.runtime import Gpu, Runtime
+from mqspn.repository.shape_profiles import serving_profile
 from mqspn_backend.engine import OnnxEngine
 from typer.testing import CliRunner
 

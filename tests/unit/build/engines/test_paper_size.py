@@ -8,11 +8,11 @@ import pytest
 import torch
 from mqspn.checkpoint import Checkpoint
 from mqspn.engines.builder import EngineBuilder
-from mqspn.engines.profiles import serving_profile
 from mqspn.export import export_graphs
 from mqspn.export.repository import serving_settings
 from mqspn.network import Mqspn
 from mqspn.repository import build_repository
+from mqspn.repository.shape_profiles import serving_profile
 from mqspn.settings import load_settings
 from mqspn.training.tokenizer import train_wordpiece
 

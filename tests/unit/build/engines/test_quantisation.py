@@ -15,10 +15,10 @@ from mqspn.engines.compile import CompileSettings
 from mqspn.engines.errors import GateError
 from mqspn.engines.kept_layers import NOT_QUANTISED
 from mqspn.engines.precision import convert_graph
-from mqspn.engines.profiles import serving_profile
 from mqspn.engines.quantisation import calibration_digest, choose_posts
 from mqspn.engines.tensor_gate import check_tensors
 from mqspn.repository import ENGINES
+from mqspn.repository.shape_profiles import serving_profile
 from mqspn_backend.engine import OnnxEngine
 
 

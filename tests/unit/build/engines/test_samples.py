@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from mqspn.data.posts import Post
 from mqspn.engines.graph_pipeline import GraphPipeline
-from mqspn.engines.profiles import serving_profile
 from mqspn.engines.samples import many_batches, sample_batches
 from mqspn.repository import ENGINES
+from mqspn.repository.shape_profiles import serving_profile
 
 
 @pytest.mark.parametrize(("largest", "sizes"), [(1, [1, 1]), (2, [1, 1]), (4, [3, 3]), (8, [5, 3])])

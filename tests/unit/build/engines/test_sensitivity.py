@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from mqspn.cli import app
-from mqspn.drawing import draw_posts
 from mqspn.engines.kept_layers import find_layers
+from mqspn.synthetic import draw_posts
 from typer.testing import CliRunner
 
 

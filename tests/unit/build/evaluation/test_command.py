@@ -13,7 +13,7 @@ from click.testing import Result
 from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.cli import app
 from mqspn.data.reader import read_split
-from mqspn.drawing import draw_posts
+from mqspn.synthetic import draw_posts
 from mqspn_backend.serving_settings import DecodingSettings
 from typer.testing import CliRunner
 

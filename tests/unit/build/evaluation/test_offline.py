@@ -10,7 +10,7 @@ from mqspn.checkpoint import Checkpoint
 from mqspn.data.posts import Post
 from mqspn.evaluation.network_output import decode_output
 from mqspn.evaluation.offline import network_outputs, predict_with_states
-from mqspn.training.region_states import RegionStates, compute_region_states
+from mqspn.regions.states import RegionStates, compute_region_states
 from mqspn_backend.serving_settings import DecodingSettings
 
 

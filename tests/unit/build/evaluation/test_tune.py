@@ -17,8 +17,8 @@ from mqspn.evaluation.offline import network_outputs
 from mqspn.evaluation.tune import tune, write_decoding
 from mqspn.export import build_from_checkpoint
 from mqspn.network import Mqspn
+from mqspn.regions.states import compute_region_states
 from mqspn.settings import EntityType, Settings
-from mqspn.training.region_states import compute_region_states
 from mqspn.training.tokenizer import train_wordpiece
 from mqspn_backend.serving_settings import DecodingSettings, ServingSettings
 from mqspn_backend.text import TextBatch

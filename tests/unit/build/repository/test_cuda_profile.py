@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from google.protobuf import text_format
-from mqspn.engines.profiles import serving_profile
 from mqspn.repository import ENGINES, CudaProfile, build_repository
+from mqspn.repository.shape_profiles import serving_profile
 from mqspn_backend.tensors import MODELS
 from tritonclient.grpc import model_config_pb2 as pb
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqspn.engines.compute import Gpu
 from mqspn.repository import ENGINES, CudaProfile, build_repository
+from mqspn.repository.runtime import Gpu
 from mqspn.serving import ServerError, ServerSettings, TritonServer, cuda_check
 from mqspn.serving.cuda_check import check_cuda, cuda_providers
 from mqspn.serving.errors import ProviderRefusedError

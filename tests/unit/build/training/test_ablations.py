@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from mqspn.checkpoint import Checkpoint, save_checkpoint
-from mqspn.drawing import draw_posts
+from mqspn.files.lock import lock_folder
 from mqspn.network import Mqspn
 from mqspn.settings import load_settings
+from mqspn.synthetic import draw_posts
 from mqspn.training.ablations import ABLATIONS, ablation_table, run_ablations
-from mqspn.training.run_lock import lock_folder
 
 SHORT = {"training.vocabulary_size": 400, "training.network.epochs": 1}
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from mqspn.checkpoint import Checkpoint
 from mqspn.data.posts import GoldEntity, Post
+from mqspn.regions.states import RegionStates
 from mqspn.training.examples import collate, make_examples
-from mqspn.training.region_states import RegionStates
 from mqspn_backend.text import TextTokenizer
 
 TEXT = "Jordan meets Taylor Swift in New York # Paris @ fan"

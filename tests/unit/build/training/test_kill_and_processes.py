@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import torch
 from mqspn.checkpoint import load_checkpoint
-from mqspn.drawing import draw_posts
 from mqspn.settings import Settings, load_settings
+from mqspn.synthetic import draw_posts
 from mqspn.training.stage_state import StateFiles
 from mqspn.training.train import train
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from mqspn.checkpoint import Checkpoint
 from mqspn.data.reader import read_split
-from mqspn.drawing import draw_posts
+from mqspn.regions.states import compute_region_states
 from mqspn.settings import StageSettings
+from mqspn.synthetic import draw_posts
 from mqspn.training.network import network_stage
 from mqspn.training.processes import join_processes
-from mqspn.training.region_states import compute_region_states
 from torch import Tensor
 
 ENCODER_RATE, RATE = 1e-3, 1e-2

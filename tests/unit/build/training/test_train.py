@@ -14,12 +14,12 @@ import pytest
 import torch
 from mqspn.checkpoint import load_checkpoint
 from mqspn.data.reader import read_split
-from mqspn.drawing import draw_posts
 from mqspn.evaluation.evaluate import evaluate
 from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.evaluation.tune import write_decoding
+from mqspn.files.lock import lock_folder
 from mqspn.settings import Settings, load_settings
-from mqspn.training.run_lock import lock_folder
+from mqspn.synthetic import draw_posts
 from mqspn.training.stage_state import StateFiles
 from mqspn.training.train import train
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mqspn.training.region_cache import RegionCache, weights_digest
+from mqspn.regions.cache import RegionCache, weights_digest
 
 ARRAYS = {"states": ((5, 2, 3), np.float32), "sizes": ((5, 2), np.int32)}
 STATES = np.arange(30, dtype=np.float32).reshape(5, 2, 3)

@@ -12,11 +12,11 @@ from mqspn.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mqspn.cli import app
 from mqspn.data.proposals import read_proposals
 from mqspn.data.reader import read_split
-from mqspn.drawing import draw_posts
 from mqspn.evaluation.offline import CheckpointPredictor
-from mqspn.evaluation.proposals import proposal_recall
-from mqspn.training.propose import load_proposer, propose
-from mqspn.training.run_lock import lock_folder
+from mqspn.files.lock import lock_folder
+from mqspn.regions.propose import load_proposer, propose
+from mqspn.regions.recall import proposal_recall
+from mqspn.synthetic import draw_posts
 from PIL import Image
 from typer.testing import CliRunner, Result
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mqspn.drawing.background import draw_background
-from mqspn.drawing.looks import drawn_look
+from mqspn.synthetic.background import draw_background
+from mqspn.synthetic.object_classes import drawn_look
 
 Box = tuple[int, int, int, int]
 

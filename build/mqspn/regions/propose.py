@@ -15,12 +15,12 @@ from mqspn.checkpoint import load_checkpoint
 from mqspn.data.errors import DataError
 from mqspn.data.posts import Post
 from mqspn.data.proposals import Proposals, image_sha256, read_proposals, write_proposals
-from mqspn.evaluation.proposals import ProposalRecall, proposal_recall
+from mqspn.files.lock import lock_folder
 from mqspn.network import RegionProposer
+from mqspn.regions.cache import weights_digest
+from mqspn.regions.recall import ProposalRecall, proposal_recall
+from mqspn.regions.states import read_pixels
 from mqspn.settings import Settings, load_settings
-from mqspn.training.region_cache import weights_digest
-from mqspn.training.region_states import read_pixels
-from mqspn.training.run_lock import lock_folder
 
 __all__ = ["ProposeReport", "load_proposer", "propose"]
 

@@ -6,12 +6,12 @@ from functools import cache
 
 from PIL import Image
 
-from mqspn.drawing.bystanders import BYSTANDERS
-from mqspn.drawing.crests import CRESTS
-from mqspn.drawing.landmarks import LANDMARKS
-from mqspn.drawing.pen import Pen
-from mqspn.drawing.people import PEOPLE
-from mqspn.drawing.products import PRODUCTS
+from mqspn.synthetic.bystanders import BYSTANDERS
+from mqspn.synthetic.crests import CRESTS
+from mqspn.synthetic.landmarks import LANDMARKS
+from mqspn.synthetic.pen import Pen
+from mqspn.synthetic.people import PEOPLE
+from mqspn.synthetic.products import PRODUCTS
 
 _DRAWINGS = {**PEOPLE, **CRESTS, **LANDMARKS, **PRODUCTS, **BYSTANDERS}
 
@@ -26,7 +26,7 @@ def drawn_look(look: str) -> Image.Image:
     Callers must not change the picture: it is kept.
     """
     if look not in _DRAWINGS:
-        raise ValueError(f"there is no look {look!r}: take one of mqspn.drawing.LOOKS")
+        raise ValueError(f"there is no look {look!r}: take one of mqspn.synthetic.LOOKS")
     pen = Pen()
     _DRAWINGS[look](pen)
     picture = pen.finished()

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 
 from tqdm import tqdm
 
-from mqspn.drawing.looks import LOOKS
-from mqspn.drawing.scene import Box, DrawnObject, compose_scene
-from mqspn.drawing.sentences import (
+from mqspn.synthetic.object_classes import LOOKS
+from mqspn.synthetic.scene import Box, DrawnObject, compose_scene
+from mqspn.synthetic.sentences import (
     AMBIGUOUS_CONTEXT,
     AMBIGUOUS_IMAGE,
     NO_ENTITY,
@@ -24,8 +24,8 @@ from mqspn.drawing.sentences import (
     Sentence,
     write_sentence,
 )
-from mqspn.drawing.templates import TEMPLATES
-from mqspn.drawing.world import ENTITIES, SENSES
+from mqspn.synthetic.templates import TEMPLATES
+from mqspn.synthetic.world import ENTITIES, SENSES
 
 _KIND_WEIGHTS = {
     PLAIN: 0.44,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from mqspn.drawing.templates import TEMPLATES
-from mqspn.drawing.world import ENTITIES, PER, SENSES, SLOT_ROLES, Entity, unknown_people
+from mqspn.synthetic.templates import TEMPLATES
+from mqspn.synthetic.world import ENTITIES, PER, SENSES, SLOT_ROLES, Entity, unknown_people
 
 PLAIN = "plain"
 NO_ENTITY = "no_entity"

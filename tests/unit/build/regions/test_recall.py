@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from mqspn.evaluation.proposals import proposal_recall
+from mqspn.regions.recall import proposal_recall
 
 A = (0.0, 0.0, 10.0, 10.0)
 B = (50.0, 50.0, 80.0, 80.0)

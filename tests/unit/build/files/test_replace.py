@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mqspn.training.durable import replace_text, replacing
+from mqspn.files.replace import replace_text, replacing
 
 
 def test_the_text_takes_the_files_place(tmp_path: Path) -> None:

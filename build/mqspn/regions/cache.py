@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from mqspn.training.durable import replace_text
+from mqspn.files.replace import replace_text
 
 __all__ = ["RegionCache", "weights_digest"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from mqspn.drawing.pen import Fill, Pen
+from mqspn.synthetic.pen import Fill, Pen
 
 Paint = Callable[[Pen, Fill], None]
 """Draws in one colour: of the hair, or the second one of the clothes; extras may ignore it."""

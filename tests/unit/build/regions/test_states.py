@@ -12,7 +12,7 @@ from mqspn.checkpoint import Checkpoint
 from mqspn.data.errors import DataError
 from mqspn.data.posts import Post
 from mqspn.data.proposals import Proposals, write_proposals
-from mqspn.training.region_states import RegionStates, compute_region_states
+from mqspn.regions.states import RegionStates, compute_region_states
 from PIL import Image
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from mqspn.engines.errors import ProfileError
-from mqspn.engines.profiles import ShapeRange, serving_profile
 from mqspn.repository import ENGINES
+from mqspn.repository.shape_profiles import ShapeRange, serving_profile
 from mqspn_backend.tensors import MODELS
 
 
@@ -24,7 +24,7 @@ def test_it_reaches_from_one_short_post_to_the_largest_batch_of_long_ones(
 
 @pytest.mark.parametrize("model", ENGINES)
 def test_every_warm_up_request_is_in_it(model: str, demo_repository: Path) -> None:
-    from mqspn.engines.profiles import read_configuration
+    from mqspn.repository.shape_profiles import read_configuration
 
     profile = serving_profile(demo_repository, model)
     assert set(profile) == set(MODELS[model].inputs)

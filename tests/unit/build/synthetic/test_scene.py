@@ -7,11 +7,11 @@ from random import Random
 
 import numpy as np
 import pytest
-from mqspn.drawing import LOOKS
-from mqspn.drawing.looks import drawn_look
-from mqspn.drawing.pen import CANVAS
-from mqspn.drawing.scene import MAX_IOU, MIN_VISIBLE, MIN_VISIBLE_KEY, compose_scene
-from mqspn.drawing.world import ENTITIES
+from mqspn.synthetic import LOOKS
+from mqspn.synthetic.object_classes import drawn_look
+from mqspn.synthetic.pen import CANVAS
+from mqspn.synthetic.scene import MAX_IOU, MIN_VISIBLE, MIN_VISIBLE_KEY, compose_scene
+from mqspn.synthetic.world import ENTITIES
 
 
 def test_every_look_is_drawn_and_has_its_own_name() -> None:

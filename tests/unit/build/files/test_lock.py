@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from mqspn.training.run_lock import lock_folder
+from mqspn.files.lock import lock_folder
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from mqspn.training.run_lock import lock_folder
+from mqspn.files.lock import lock_folder
 with lock_folder(Path(sys.argv[1]), option="--run folder"):
     print("held", flush=True)
     time.sleep(300)

@@ -4,7 +4,7 @@ No image of the real data set can be passed on; these posts stand in for it. The
 that a right answer needs both the sentence and the image.
 """
 
-from mqspn.drawing.looks import LOOKS
-from mqspn.drawing.posts import draw_posts
+from mqspn.synthetic.object_classes import LOOKS
+from mqspn.synthetic.posts import draw_posts
 
 __all__ = ["LOOKS", "draw_posts"]

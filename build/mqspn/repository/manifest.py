@@ -16,10 +16,10 @@ from typing import Any
 
 from mqspn_backend.tensors import ENGINES
 
-from mqspn.engines.compute import Runtime
 from mqspn.engines.errors import PlanError
 from mqspn.engines.kept_layers import engine_precision
-from mqspn.engines.profiles import ShapeRange, serving_profile
+from mqspn.repository.runtime import Runtime
+from mqspn.repository.shape_profiles import ShapeRange, serving_profile
 
 __all__ = [
     "PLAN",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from mqspn.drawing.pen import Draw, Fill, Pen
+from mqspn.synthetic.pen import Draw, Fill, Pen
 
 
 def _columns(pen: Pen, x1: float, y1: float, x2: float, y2: float, count: int, fill: Fill) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from mqspn.drawing.pen import Draw, Pen
+from mqspn.synthetic.pen import Draw, Pen
 
 
 def _wheel(pen: Pen, x: float, y: float, radius: float) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from mqspn.drawing import LOOKS, draw_posts
-from mqspn.drawing.posts import draw_post
-from mqspn.drawing.scene import MIN_VISIBLE, MIN_VISIBLE_KEY
-from mqspn.drawing.world import ENTITIES, SENSES
+from mqspn.synthetic import LOOKS, draw_posts
+from mqspn.synthetic.posts import draw_post
+from mqspn.synthetic.scene import MIN_VISIBLE, MIN_VISIBLE_KEY
+from mqspn.synthetic.world import ENTITIES, SENSES
 from PIL import Image
 
 COUNT = 400

@@ -7,7 +7,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from mqspn.drawing.sentences import (
+from mqspn.synthetic.sentences import (
     AMBIGUOUS_CONTEXT,
     AMBIGUOUS_IMAGE,
     KINDS,
@@ -15,8 +15,8 @@ from mqspn.drawing.sentences import (
     UNKNOWN_PERSON,
     write_sentence,
 )
-from mqspn.drawing.templates import TEMPLATES
-from mqspn.drawing.world import SENSES, SLOT_ROLES, unknown_people
+from mqspn.synthetic.templates import TEMPLATES
+from mqspn.synthetic.world import SENSES, SLOT_ROLES, unknown_people
 
 SPLITS = tuple(TEMPLATES)
 

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mqspn.drawing.pen import Draw, Fill, Pen
-from mqspn.drawing.wardrobe import CLOTHES, EXTRAS, HAIR_BEHIND, HAIR_FRONT
+from mqspn.synthetic.pen import Draw, Fill, Pen
+from mqspn.synthetic.wardrobe import CLOTHES, EXTRAS, HAIR_BEHIND, HAIR_FRONT
 
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """How one person looks; hair, clothes and extras are keys of `mqspn.drawing.wardrobe`."""
+    """How one person looks; hair, clothes and extras are keys of `mqspn.synthetic.wardrobe`."""
 
     skin: Fill
     hair: str

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqspn.engines.compute import Gpu, Runtime, tensorrt_version
 from mqspn.engines.errors import PlanError
-from mqspn.engines.manifest import (
+from mqspn.repository import ENGINES, build_repository
+from mqspn.repository.manifest import (
     Manifest,
     check_manifest,
     check_plans,
@@ -19,8 +19,8 @@ from mqspn.engines.manifest import (
     manifest_path,
     read_manifest,
 )
-from mqspn.engines.profiles import serving_profile
-from mqspn.repository import ENGINES, build_repository
+from mqspn.repository.runtime import Gpu, Runtime, tensorrt_version
+from mqspn.repository.shape_profiles import serving_profile
 from mqspn.serving.errors import PlanRefusedError
 from mqspn.serving.launcher import TritonServer
 from mqspn.serving.server_settings import ServerSettings

@@ -19,8 +19,8 @@ from tqdm import tqdm
 from mqspn.data.posts import Post
 from mqspn.data.proposals import find_proposals, read_proposals
 from mqspn.network import Mqspn
+from mqspn.regions.cache import RegionCache, weights_digest
 from mqspn.settings import Settings
-from mqspn.training.region_cache import RegionCache, weights_digest
 
 __all__ = ["RegionStates", "compute_region_states", "read_pixels"]
 

@@ -1,0 +1,1 @@
+"""Files and folders that survive a kill: replaced whole, held by one process, told apart."""

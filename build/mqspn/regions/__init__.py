@@ -1,0 +1,1 @@
+"""Candidate regions of a post's image: proposed, encoded, kept on disk and counted as recall."""
