@@ -61,10 +61,11 @@ demo: $(DEMO_STAMP)
 	@$(DEMO)/bin/python demo/run.py --output demo-output
 
 lint: $(TEST_STAMP)
-	@echo "==> ruff, mypy"
+	@echo "==> ruff, mypy, import-linter"
 	@$(TEST)/bin/ruff check .
 	@$(TEST)/bin/ruff format --check .
 	@$(TEST)/bin/mypy
+	@$(TEST)/bin/lint-imports
 
 # Files side by side, each on one core, so that two do not fight for them; then what wants quiet.
 unit: $(TEST_STAMP)

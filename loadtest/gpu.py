@@ -43,8 +43,8 @@ from mqspn.engines.tensor_gate import TOLERANCE, compare_tensors
 from mqspn.evaluation.metrics import PredictedEntity
 from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.evaluation.predictors import ServedPredictor
+from mqspn.repository.serving_profiles import SERVING_PROFILES, ServingProfile
 from mqspn.serving import TritonServer
-from mqspn.serving.server_settings import PROFILES, Profile
 from mqspn_backend.engine import OnnxEngine
 from mqspn_backend.providers import check_installed
 from mqspn_client import Client, RetrySettings
@@ -266,7 +266,7 @@ def gpu(
     chosen: dict[str, str] = {}
     for option, value, automatic, known in (
         ("--size", size, "base" if on_gpu else "demo", get_args(Size)),
-        ("--profile", profile, "cuda" if on_gpu else "cpu", PROFILES),
+        ("--profile", profile, "cuda" if on_gpu else "cpu", SERVING_PROFILES),
         ("--precision", precision, "fp16" if on_gpu else "fp32", PRECISIONS),
     ):
         chosen[option] = automatic if value == "auto" else value
@@ -275,7 +275,7 @@ def gpu(
     try:
         settings = RunSettings(
             size=cast(Size, chosen["--size"]),
-            profile=cast(Profile, chosen["--profile"]),
+            profile=cast(ServingProfile, chosen["--profile"]),
             precision=cast(Precision, chosen["--precision"]),
             provider=provider,
             checkpoint=checkpoint,

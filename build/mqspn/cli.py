@@ -14,9 +14,10 @@ from mqspn_client.command import batch, predict
 from mqspn.data.command import app as data_app
 from mqspn.engines.command import compile_engines, sensitivity
 from mqspn.evaluation.command import evaluate, tune
+from mqspn.regions.command import propose
 from mqspn.serving.command import serve
 from mqspn.serving.errors import ServerError
-from mqspn.training.command import ablate, propose, train
+from mqspn.training.command import ablate, train
 
 __all__ = ["app", "main"]
 
@@ -109,9 +110,9 @@ def build(
     """Make a complete Triton model repository of a checkpoint."""
     from mqspn.export import build_from_checkpoint
     from mqspn.repository import CudaProfile
-    from mqspn.serving.server_settings import PROFILES
+    from mqspn.repository.serving_profiles import SERVING_PROFILES
 
-    if profile not in PROFILES:
+    if profile not in SERVING_PROFILES:
         raise typer.BadParameter(f"{profile!r} is not cpu, cuda or gpu", param_hint="--profile")
     cuda = CudaProfile(provider=cuda_provider, fp16=cuda_fp16)
     for parity in build_from_checkpoint(

@@ -15,9 +15,9 @@ from mqspn.checkpoint import Checkpoint, load_checkpoint
 from mqspn.engines.precision import Precision
 from mqspn.export import build_from_checkpoint
 from mqspn.repository import CudaProfile
+from mqspn.repository.serving_profiles import ServingProfile
 from mqspn.serving import ServerSettings, TritonServer
 from mqspn.serving.ports import free_ports
-from mqspn.serving.server_settings import Profile
 
 from bench.random_checkpoint import write_random_checkpoint
 from bench.run_settings import RunSettings
@@ -87,7 +87,7 @@ def compile_plans(
 
 @contextmanager
 def running_server(
-    repository: Path, profile: Profile, *, ready_timeout_s: float, log_file: Path
+    repository: Path, profile: ServingProfile, *, ready_timeout_s: float, log_file: Path
 ) -> Iterator[TritonServer]:
     """A server on three free ports of this machine, its statistics open to its `operator_key`."""
     grpc_port, http_port, metrics_port = free_ports(3)

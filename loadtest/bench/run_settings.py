@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from mqspn.engines.precision import Precision
 from mqspn.repository import CudaProfile
-from mqspn.serving.server_settings import Profile
+from mqspn.repository.serving_profiles import ServingProfile
 
 from bench.answer_check import AnswerBounds
 
@@ -32,7 +32,7 @@ class RunSettings:
     """
 
     size: Size
-    profile: Profile
+    profile: ServingProfile
     precision: Precision
     provider: str = "cuda"
     checkpoint: Path | None = None

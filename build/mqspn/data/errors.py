@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mqspn.errors import BuildError
+
 __all__ = ["DataError", "Problem"]
 
 _SHOWN = 20
@@ -24,7 +26,7 @@ class Problem:
         return f"{where}: {self.message}"
 
 
-class DataError(ValueError):
+class DataError(BuildError):
     """A data set with faults. ``problems`` holds all of them; the message shows the first few."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:

@@ -17,7 +17,8 @@ from typing import Any, Literal, cast
 
 from mqspn_backend.tensors import MODELS, tensor
 
-from mqspn.engines.errors import BuilderMissingError, GraphError, ProfileError
+from mqspn.engines.errors import BuilderMissingError, GraphError
+from mqspn.repository.errors import ShapeProfileError
 from mqspn.repository.shape_profiles import ShapeRange
 
 __all__ = ["FLAVOURS", "EngineBuilder", "Flavour"]
@@ -88,7 +89,7 @@ class EngineBuilder:
 
         ``timing_cache``: a file that keeps what the builder timed, read and written; absent at
         first. Raises GraphError for a graph that cannot be built or whose inputs and outputs are
-        not the model's, ProfileError for an open axis that ``profile`` gives no range.
+        not the model's, ShapeProfileError for an open axis that ``profile`` gives no range.
         """
         with _signals_held() as signals:
             return self._build(model, graph, profile, timing_cache, progress, signals)
@@ -179,7 +180,7 @@ class EngineBuilder:
             item = network.get_input(i)
             dims = tuple(item.shape)
             if item.name not in profile:
-                raise ProfileError(
+                raise ShapeProfileError(
                     f"{model}: input {item.name} {dims} has no optimisation profile; give the "
                     "smallest, best and largest shape that serving sends"
                 )
@@ -188,7 +189,7 @@ class EngineBuilder:
                 if len(shape) != len(dims) or any(
                     d not in (-1, s) for d, s in zip(dims, shape, strict=True)
                 ):
-                    raise ProfileError(
+                    raise ShapeProfileError(
                         f"{model}: the profile's {shape} does not fit input {item.name}, which is "
                         f"{dims} (-1: open); make the model repository again with `mqspn build`"
                     )

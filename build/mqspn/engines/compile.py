@@ -18,9 +18,8 @@ from mqspn.data.posts import Post
 from mqspn.engines.bf16_emulation import runnable_graph
 from mqspn.engines.builder import EngineBuilder, Flavour, Progress
 from mqspn.engines.entity_gate import EntityLoss, check_entities
-from mqspn.engines.errors import PlanError
 from mqspn.engines.graph_pipeline import GraphPipeline, find_graphs, graph_paths
-from mqspn.engines.kept_layers import KEPT, KeptLayers, engine_precision
+from mqspn.engines.kept_layers import KEPT, KeptLayers
 from mqspn.engines.plan_runner import PlanRunner
 from mqspn.engines.precision import Precision, convert_graph, converter_version
 from mqspn.engines.quantisation import (
@@ -32,6 +31,8 @@ from mqspn.engines.quantisation import (
 from mqspn.engines.samples import drawn_posts, sample_batches
 from mqspn.engines.tensor_gate import Difference, check_tensors
 from mqspn.repository import ENGINES
+from mqspn.repository.engine_precision import engine_precision
+from mqspn.repository.errors import PlanError
 from mqspn.repository.manifest import (
     NO_GPU,
     PLAN,

@@ -1,31 +1,29 @@
-"""Why an engine cannot be made, or may not be served.
+"""Why an engine cannot be made.
 
     EngineError
     ├── BuilderMissingError    the package that builds engines, or one that converts, is not here
     ├── GraphError             the graph does not go through the builder, or is not its model's
-    ├── ProfileError           an open axis without a range, or a range that is none
     ├── PrecisionError         a graph that does not go to the lower precision
-    ├── GateError              an engine or a graph answers other than the FP32 graph
-    └── PlanError              a plan that is absent, or of another graph, version or GPU
+    └── GateError              an engine or a graph answers other than the FP32 graph
 
 Every message says what to change and stands on its own: a command line prints it and exits.
 """
 
 from __future__ import annotations
 
+from mqspn.errors import BuildError
+
 __all__ = [
     "BuilderMissingError",
     "EngineError",
     "GateError",
     "GraphError",
-    "PlanError",
     "PrecisionError",
-    "ProfileError",
 ]
 
 
-class EngineError(ValueError):
-    """An engine cannot be made or served; the message says what to change."""
+class EngineError(BuildError):
+    """An engine cannot be made; the message says what to change."""
 
 
 class BuilderMissingError(EngineError):
@@ -36,17 +34,9 @@ class GraphError(EngineError):
     """The builder does not take the graph, or its tensors are not what serving sends."""
 
 
-class ProfileError(EngineError):
-    """An input's open axes have no range of sizes, or one that cannot be."""
-
-
 class PrecisionError(EngineError):
     """A graph cannot be converted to the precision."""
 
 
 class GateError(EngineError):
     """A graph or an engine is further from the FP32 graph than its gate allows."""
-
-
-class PlanError(EngineError):
-    """A plan is absent, or was made of another graph, by another version or for another GPU."""

@@ -13,9 +13,7 @@ from typing import Any
 __all__ = [
     "CANDIDATES",
     "KEPT",
-    "NOT_QUANTISED",
     "KeptLayers",
-    "engine_precision",
     "find_layers",
     "find_nodes",
 ]
@@ -39,11 +37,6 @@ class KeptLayers:
     reason: str
     op_types: tuple[str, ...] = ()
     arithmetic_of: tuple[str, ...] = ()
-
-
-def engine_precision(model: str, precision: str) -> str:
-    """What engine ``model`` is in where ``precision`` is asked for: INT8 is FP16 for most."""
-    return "fp16" if precision == "int8" and model in NOT_QUANTISED else precision
 
 
 def find_layers(place: str) -> KeptLayers:
@@ -136,11 +129,3 @@ KEPT: tuple[KeptLayers, ...] = (
         op_types=("LayerNormalization",),
     ),
 )
-
-#: Graphs that `--precision int8` leaves as they are in FP16, with what quantising each one costs on
-#: drawn posts (docs/engines.md); 0.2 points of F1 are allowed.
-NOT_QUANTISED: dict[str, str] = {
-    "region_proposer": "other boxes are chosen: EEG and GMNER lose 0.31 points",
-    "region_encoder": "with the text encoder, GMNER loses 0.03 to 0.24 points, by set",
-    "query_decoder": "other regions are pointed at: EEG loses 0.27 points",
-}

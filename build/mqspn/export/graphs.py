@@ -16,6 +16,7 @@ from mqspn_backend.tensors import MODELS, tensor
 from torch import Tensor, nn
 
 from mqspn.checkpoint import Checkpoint
+from mqspn.errors import BuildError
 from mqspn.export.parity import Parity, check_parity
 from mqspn.network import Mqspn
 from mqspn.settings import Settings
@@ -30,7 +31,7 @@ _TRACED = (2, 8)  # posts, tokens
 _CHECKED = ((1, 5), (3, 13), (5, 32))
 
 
-class ExportError(ValueError):
+class ExportError(BuildError):
     """A graph differs from PyTorch by more than its tolerance; nothing of it may be served."""
 
 

@@ -8,19 +8,16 @@ from typing import Any
 import onnx
 from mqspn_backend.tensors import MODELS, tensor
 
+from mqspn.repository.errors import GraphMismatchError
 from mqspn.repository.model_configuration import Shapes
 
-__all__ = ["GraphMismatchError", "check_graph"]
+__all__ = ["check_graph"]
 
 _ONNX_TYPES = {
     "INT32": onnx.TensorProto.INT32,
     "FP32": onnx.TensorProto.FLOAT,
     "UINT8": onnx.TensorProto.UINT8,
 }
-
-
-class GraphMismatchError(ValueError):
-    """A graph does not fit the model it was exported for; the message lists every difference."""
 
 
 def check_graph(path: Path, model: str, shapes: Shapes) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 
 from mqspn_backend.tensors import ENGINES
 
-from mqspn.engines.errors import PlanError
-from mqspn.engines.kept_layers import engine_precision
+from mqspn.repository.engine_precision import engine_precision
+from mqspn.repository.errors import PlanError
 from mqspn.repository.runtime import Runtime
 from mqspn.repository.shape_profiles import ShapeRange, serving_profile
 

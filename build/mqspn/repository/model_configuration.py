@@ -23,7 +23,7 @@ from mqspn_backend.tensors import (
 from tritonclient.grpc import model_config_pb2 as pb
 
 from mqspn.repository.cuda_profile import CudaProfile, engine_parameters
-from mqspn.serving.server_settings import PROFILES
+from mqspn.repository.serving_profiles import SERVING_PROFILES
 
 __all__ = [
     "ENSEMBLES",
@@ -136,8 +136,8 @@ def model_configuration(
     ``cuda`` is what the profile of that name says (default: `CudaProfile()`), and nothing to the
     others.
     """
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}; there are {', '.join(PROFILES)}")
+    if profile not in SERVING_PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; there are {', '.join(SERVING_PROFILES)}")
     cuda = cuda or CudaProfile()
     if name in ENSEMBLES:
         return _ensemble(name, shapes)

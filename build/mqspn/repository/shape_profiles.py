@@ -12,7 +12,7 @@ from mqspn_backend.serving_settings import ServingSettings
 from mqspn_backend.tensors import MODELS, tensor
 from tritonclient.grpc import model_config_pb2 as pb
 
-from mqspn.engines.errors import ProfileError
+from mqspn.repository.errors import ShapeProfileError
 
 __all__ = ["ShapeRange", "profile_sizes", "read_configuration", "serving_profile", "shape_at"]
 
@@ -30,7 +30,7 @@ class ShapeRange:
         if len(ranks) > 1 or not all(
             1 <= a <= b <= c for a, b, c in zip(self.min, self.opt, self.max, strict=True)
         ):
-            raise ProfileError(
+            raise ShapeProfileError(
                 f"sizes must not fall from the smallest over the best to the largest: "
                 f"{self.min}, {self.opt}, {self.max}"
             )
@@ -39,13 +39,13 @@ class ShapeRange:
 def read_configuration(repository: Path, model: str) -> Any:
     """The `ModelConfig` of ``model`` under the GPU profile.
 
-    Raises ProfileError where there is none or it cannot be read.
+    Raises ShapeProfileError where there is none or it cannot be read.
     """
     path = repository / model / "config.pbtxt"
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
     except (OSError, text_format.ParseError) as error:
-        raise ProfileError(
+        raise ShapeProfileError(
             f"{path} cannot be read ({error}); make the model repository with `mqspn build`"
         ) from error
 
@@ -72,7 +72,7 @@ def serving_profile(repository: Path, model: str) -> dict[str, ShapeRange]:
     try:
         buckets = ServingSettings.from_file(settings).buckets
     except OSError as error:
-        raise ProfileError(
+        raise ShapeProfileError(
             f"{settings} cannot be read ({error}); make the model repository with `mqspn build`"
         ) from error
     sizes = profile_sizes(buckets, config.max_batch_size)
@@ -84,7 +84,7 @@ def serving_profile(repository: Path, model: str) -> dict[str, ShapeRange]:
         profile[item.name] = ShapeRange(min=shapes[0], opt=shapes[1], max=shapes[2])
     missing = sorted(set(MODELS[model].inputs) - set(profile))
     if missing:
-        raise ProfileError(
+        raise ShapeProfileError(
             f"the configuration of {model} lacks input {', '.join(missing)}; make the model "
             "repository again with `mqspn build`"
         )
@@ -96,6 +96,8 @@ def shape_at(name: str, dims: Sequence[int], *, posts: int, tokens: int) -> tupl
     sizes = []
     for axis, size in zip(tensor(name).axes[1:], dims, strict=True):
         if size == -1 and axis != "L":
-            raise ProfileError(f"axis {axis} of {name} is open: only B and L have a known range")
+            raise ShapeProfileError(
+                f"axis {axis} of {name} is open: only B and L have a known range"
+            )
         sizes.append(tokens if size == -1 else size)
     return (posts, *sizes)

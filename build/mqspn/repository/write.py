@@ -16,6 +16,7 @@ from mqspn_backend.serving_settings import ServingSettings
 from mqspn_backend.tensors import ENGINES, MODELS
 
 from mqspn.repository.cuda_profile import CudaProfile
+from mqspn.repository.errors import RepositoryError
 from mqspn.repository.graph_check import check_graph
 from mqspn.repository.manifest import keep_plans
 from mqspn.repository.model_configuration import (
@@ -23,9 +24,9 @@ from mqspn.repository.model_configuration import (
     Shapes,
     model_configurations,
 )
-from mqspn.serving.server_settings import PROFILES
+from mqspn.repository.serving_profiles import SERVING_PROFILES
 
-__all__ = ["ENGINES", "RepositoryError", "build_repository"]
+__all__ = ["build_repository"]
 
 _ABOUT = {
     "mqspn": "A post in, its entities out; proposes its own regions.",
@@ -42,10 +43,6 @@ _PROFILE = {
     "cpu": "CPU profile (--model-config-name=cpu): engines are ONNX Runtime in the Python backend.",
     "cuda": "CUDA profile (--model-config-name=cuda): engines are ONNX Runtime on a GPU.",
 }
-
-
-class RepositoryError(ValueError):
-    """The repository cannot be written there; the message says what to change."""
 
 
 def build_repository(
@@ -134,7 +131,7 @@ def _on_one_line(block: re.Match[str]) -> str:
 def _write_configurations(
     folder: Path, shapes: Shapes, model_version: str, cuda: CudaProfile | None
 ) -> None:
-    for profile in PROFILES:
+    for profile in SERVING_PROFILES:
         file = "config.pbtxt" if profile == "gpu" else f"configs/{profile}.pbtxt"
         for name, config in model_configurations(shapes, profile, cuda).items():
             _write(folder / name / file, configuration_text(config, profile, model_version))

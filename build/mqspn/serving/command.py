@@ -9,15 +9,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from mqspn.repository.serving_profiles import SERVING_PROFILES, ServingProfile
 from mqspn.serving.errors import ServerError
 from mqspn.serving.launcher import TritonServer
 from mqspn.serving.ports import format_address
-from mqspn.serving.server_settings import PROFILES, Profile, ServerSettings
+from mqspn.serving.server_settings import ServerSettings
 
 __all__ = ["default_repository", "serve"]
 
 #: ONNX Runtime's TensorRT provider builds its engines while the models are loaded.
-_READY_TIMEOUT_S: dict[Profile, float] = {"cpu": 300.0, "cuda": 1800.0, "gpu": 300.0}
+_READY_TIMEOUT_S: dict[ServingProfile, float] = {"cpu": 300.0, "cuda": 1800.0, "gpu": 300.0}
 
 
 def serve(
@@ -64,7 +65,7 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model repository with Triton until Ctrl-C."""
-    if profile not in PROFILES:
+    if profile not in SERVING_PROFILES:
         raise typer.BadParameter(f"{profile!r} is not cpu, cuda or gpu", param_hint="--profile")
     try:
         settings = ServerSettings(

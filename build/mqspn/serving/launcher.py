@@ -244,13 +244,13 @@ def _check_repository(repository: Path) -> None:
 
 
 def _check_plans(repository: Path) -> None:
-    from mqspn.engines.errors import EngineError
+    from mqspn.repository.errors import RepositoryError
     from mqspn.repository.manifest import check_plans
     from mqspn.repository.runtime import find_runtime
 
     try:
         check_plans(repository, find_runtime())
-    except EngineError as error:
+    except RepositoryError as error:
         raise PlanRefusedError(str(error)) from error
 
 

@@ -6,12 +6,10 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
 
-__all__ = ["PROFILES", "Profile", "ServerSettings"]
+from mqspn.repository.serving_profiles import SERVING_PROFILES, ServingProfile
 
-Profile = Literal["cpu", "cuda", "gpu"]
-PROFILES: tuple[Profile, ...] = get_args(Profile)
+__all__ = ["ServerSettings"]
 
 #: What only an operator may call. `metadata`, `health` and `inference` stay open.
 _OPERATOR_APIS = "model-repository,model-config,shared-memory,statistics,trace,logging"
@@ -36,7 +34,7 @@ class ServerSettings:
     """
 
     repository: Path
-    profile: Profile = "cpu"
+    profile: ServingProfile = "cpu"
     host: str = "127.0.0.1"
     grpc_port: int = 8001
     http_port: int = 8000
@@ -50,7 +48,7 @@ class ServerSettings:
     extra_args: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.profile not in PROFILES:
+        if self.profile not in SERVING_PROFILES:
             raise ValueError(f"unknown profile {self.profile!r}: cpu, cuda or gpu")
         for name, port in self.ports.items():
             if not 1 <= port <= 65535:

@@ -1,4 +1,4 @@
-"""`mqspn train`, `mqspn ablate` and `mqspn propose`: a checkpoint, a table, or boxes."""
+"""`mqspn train` and `mqspn ablate`: a checkpoint, or the table of the paper's ablations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["ablate", "propose", "train"]
+__all__ = ["ablate", "train"]
 
 
 def train(
@@ -100,45 +100,3 @@ def _overrides(pairs: list[str] | None) -> dict[str, Any]:
         except yaml.YAMLError:
             raise typer.BadParameter(f"--set {key}: {value!r} is not YAML") from None
     return overrides
-
-
-def propose(
-    data: Annotated[Path, typer.Option(help="Data set folder: txt/, xml/, images/.")],
-    output: Annotated[Path, typer.Option(help="Folder for one .npz an image; resumed if there.")],
-    checkpoint: Annotated[
-        Path | None, typer.Option(help="Checkpoint whose region proposer runs.")
-    ] = None,
-    settings: Annotated[
-        str | None,
-        typer.Option(help="In its place: settings that name a pretrained detector, as base."),
-    ] = None,
-    split: Annotated[
-        list[str] | None, typer.Option(help="Once for each split. Default: all there are.")
-    ] = None,
-    regions: Annotated[
-        int | None, typer.Option(help="Boxes an image. Default: network.regions.", min=1)
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto (a GPU where there is one), cpu, cuda, cuda:1.")
-    ] = "auto",
-    batch_size: Annotated[int, typer.Option(help="Images at once.", min=1)] = 32,
-) -> None:
-    """Run the region proposer over a data set once and keep its boxes."""
-    from mqspn.data.reader import read_split, split_names
-    from mqspn.device import pick_device
-    from mqspn.regions.propose import load_proposer
-    from mqspn.regions.propose import propose as run
-
-    if (checkpoint is None) == (settings is None):
-        raise typer.BadParameter("give either --checkpoint DIR or --settings NAME")
-    names = split or split_names(data)
-    proposer, found = load_proposer(checkpoint=checkpoint, settings=settings, regions=regions)
-    labels = {t.label: t.name for t in found.types}
-    report = run(
-        proposer.to(pick_device(device)),
-        found,
-        {name: read_split(data, name, labels=labels) for name in names},
-        output=output,
-        batch_size=batch_size,
-    )
-    typer.echo(str(report))

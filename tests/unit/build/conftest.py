@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from mqspn.checkpoint import Checkpoint
 from mqspn.network import Mqspn
+from mqspn.repository import build_repository
 from mqspn.settings import Settings, load_settings
 from mqspn.training.tokenizer import train_wordpiece
+
+ROOT = Path(__file__).resolve().parents[3]
 
 TINY: dict[str, Any] = {
     "image_side": 64,
@@ -50,3 +54,14 @@ def checkpoint(settings: Settings) -> Checkpoint:
     torch.manual_seed(0)
     tokenizer = train_wordpiece(TEXTS, size=300)
     return Checkpoint(settings, tokenizer, Mqspn(settings, tokenizer).eval())
+
+
+@pytest.fixture(scope="session")
+def demo_repository() -> Path:
+    return ROOT / "model_repository"
+
+
+@pytest.fixture
+def tiny_repository(tiny_export: Any, tmp_path: Path) -> Path:
+    build_repository(**vars(tiny_export), output=tmp_path / "repository")
+    return tmp_path / "repository"

@@ -12,23 +12,10 @@ from mqspn.engines.builder import EngineBuilder
 from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
 from mqspn.engines.precision import convert_graph
 from mqspn.engines.samples import drawn_posts, sample_batches
-from mqspn.repository import ENGINES, build_repository
+from mqspn.repository import ENGINES
 from numpy.typing import NDArray
 
 Batches = dict[str, list[Mapping[str, NDArray[Any]]]]
-
-ROOT = Path(__file__).resolve().parents[4]
-
-
-@pytest.fixture(scope="session")
-def demo_repository() -> Path:
-    return ROOT / "model_repository"
-
-
-@pytest.fixture
-def tiny_repository(tiny_export: Any, tmp_path: Path) -> Path:
-    build_repository(**vars(tiny_export), output=tmp_path / "repository")
-    return tmp_path / "repository"
 
 
 @pytest.fixture(scope="session")

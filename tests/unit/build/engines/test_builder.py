@@ -9,8 +9,9 @@ from typing import Any
 import onnx
 import pytest
 from mqspn.engines.builder import EngineBuilder
-from mqspn.engines.errors import BuilderMissingError, GraphError, ProfileError
+from mqspn.engines.errors import BuilderMissingError, GraphError
 from mqspn.repository import ENGINES
+from mqspn.repository.errors import ShapeProfileError
 from mqspn.repository.runtime import tensorrt_version
 from mqspn.repository.shape_profiles import ShapeRange, serving_profile
 from onnx import TensorProto, helper
@@ -86,7 +87,9 @@ def test_the_graph_of_another_model_is_named(tiny_export: Any, rtx: EngineBuilde
 
 def test_an_input_without_a_profile_is_named(tiny_export: Any, rtx: EngineBuilder) -> None:
     only = {"INPUT_IDS": TOKENS["INPUT_IDS"]}
-    with pytest.raises(ProfileError, match=r"input ATTENTION_MASK .* has no optimisation profile"):
+    with pytest.raises(
+        ShapeProfileError, match=r"input ATTENTION_MASK .* has no optimisation profile"
+    ):
         rtx.build("text_encoder", tiny_export.graphs / "text_encoder.onnx", only)
 
 
@@ -94,7 +97,7 @@ def test_a_profile_that_does_not_fit_is_named(tiny_export: Any, rtx: EngineBuild
     shapes = ShapeRange(min=(1, 3, 5), opt=(1, 3, 5), max=(1, 3, 5))
     pixels = ShapeRange(min=(1, 3, 16, 16), opt=(1, 3, 16, 16), max=(1, 3, 16, 16))
     profile = {"REGION_BOXES": shapes, "PIXELS": pixels}
-    with pytest.raises(ProfileError, match=r"\(1, 3, 5\) does not fit input REGION_BOXES"):
+    with pytest.raises(ShapeProfileError, match=r"\(1, 3, 5\) does not fit input REGION_BOXES"):
         rtx.build("region_encoder", tiny_export.graphs / "region_encoder.onnx", profile)
 
 

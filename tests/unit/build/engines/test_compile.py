@@ -14,9 +14,10 @@ from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.cli import app
 from mqspn.engines.builder import EngineBuilder, Progress
 from mqspn.engines.compile import CompiledEngine, CompileSettings, compile_repository
-from mqspn.engines.errors import GateError, GraphError, PlanError
+from mqspn.engines.errors import GateError, GraphError
 from mqspn.engines.kept_layers import KEPT, find_layers
 from mqspn.repository import ENGINES
+from mqspn.repository.errors import PlanError
 from mqspn.repository.manifest import NO_GPU, check_plans, manifest_path, read_manifest
 from mqspn.repository.runtime import Gpu, Runtime
 from mqspn.repository.shape_profiles import serving_profile

@@ -13,11 +13,11 @@ from mqspn.data.posts import Post
 from mqspn.engines.builder import EngineBuilder
 from mqspn.engines.compile import CompileSettings
 from mqspn.engines.errors import GateError
-from mqspn.engines.kept_layers import NOT_QUANTISED
 from mqspn.engines.precision import convert_graph
 from mqspn.engines.quantisation import calibration_digest, choose_posts
 from mqspn.engines.tensor_gate import check_tensors
 from mqspn.repository import ENGINES
+from mqspn.repository.engine_precision import NOT_QUANTISED
 from mqspn.repository.shape_profiles import serving_profile
 from mqspn_backend.engine import OnnxEngine
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mqspn.engines.errors import PlanError
 from mqspn.repository import ENGINES, build_repository
+from mqspn.repository.errors import PlanError
 from mqspn.repository.manifest import (
     Manifest,
     check_manifest,

@@ -13,8 +13,8 @@ from mqspn.repository.model_configuration import (
     model_configuration,
     model_configurations,
 )
+from mqspn.repository.serving_profiles import SERVING_PROFILES
 from mqspn.repository.write import configuration_text
-from mqspn.serving.server_settings import PROFILES
 from mqspn_backend.tensors import MODELS, tensor
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -39,7 +39,7 @@ def declared(tensors: Any) -> dict[str, tuple[str, list[int]]]:
     return {t.name: (pb.DataType.Name(t.data_type), list(t.dims)) for t in tensors}
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", SERVING_PROFILES)
 @pytest.mark.parametrize("name", SPECS)
 def test_tensors_are_those_of_the_specification(name: str, profile: str) -> None:
     config = model_configuration(name, SHAPES, profile)
@@ -50,7 +50,7 @@ def test_tensors_are_those_of_the_specification(name: str, profile: str) -> None
     assert config.max_batch_size == 8
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", SERVING_PROFILES)
 @pytest.mark.parametrize("name", SPECS)
 def test_the_text_reads_back_as_the_same_configuration(name: str, profile: str) -> None:
     config = model_configuration(name, SHAPES, profile)
@@ -104,7 +104,7 @@ def test_engines_are_plans_on_the_gpu_and_python_on_the_cpu() -> None:
         assert gpu.instance_group[0].kind == pb.ModelInstanceGroup.KIND_GPU
         assert (cpu.backend, cpu.default_model_filename) == ("python", "")
         assert int(cpu.parameters["threads"].string_value) >= 1
-    for profile in PROFILES:
+    for profile in SERVING_PROFILES:
         for name in ("preprocess", "postprocess"):
             assert model_configuration(name, SHAPES, profile).backend == "python"
     for config in model_configurations(SHAPES, "cpu").values():
@@ -112,7 +112,7 @@ def test_engines_are_plans_on_the_gpu_and_python_on_the_cpu() -> None:
         assert kinds <= {pb.ModelInstanceGroup.KIND_CPU}
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", SERVING_PROFILES)
 def test_every_composing_model_batches_and_only_the_first_queue_is_bounded(profile: str) -> None:
     for name in MODELS:
         config = model_configuration(name, SHAPES, profile)
@@ -121,7 +121,7 @@ def test_every_composing_model_batches_and_only_the_first_queue_is_bounded(profi
         assert (bound > 0) == (name == "preprocess")
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", SERVING_PROFILES)
 def test_warmup_requests_fit_their_model_and_cover_every_bucket(profile: str) -> None:
     batch_sizes = {"gpu": {1, 8}, "cpu": {1}, "cuda": {1, 8}}[profile]
     for name, spec in MODELS.items():

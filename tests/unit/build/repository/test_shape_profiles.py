@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from mqspn.engines.errors import ProfileError
 from mqspn.repository import ENGINES
+from mqspn.repository.errors import ShapeProfileError
 from mqspn.repository.shape_profiles import ShapeRange, serving_profile
 from mqspn_backend.tensors import MODELS
 
@@ -40,7 +40,7 @@ def test_every_warm_up_request_is_in_it(model: str, demo_repository: Path) -> No
 
 def test_a_repository_without_the_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(
-        ProfileError, match=r"text_encoder/config\.pbtxt cannot be read.*`mqspn build`"
+        ShapeProfileError, match=r"text_encoder/config\.pbtxt cannot be read.*`mqspn build`"
     ):
         serving_profile(tmp_path, "text_encoder")
 
@@ -48,7 +48,7 @@ def test_a_repository_without_the_model_is_named(tmp_path: Path) -> None:
 def test_an_axis_without_a_known_range_is_named(tiny_repository: Path) -> None:
     path = tiny_repository / "region_encoder" / "config.pbtxt"
     path.write_text(path.read_text().replace("dims: [3, 4]", "dims: [-1, 4]"))
-    with pytest.raises(ProfileError, match="axis K of REGION_BOXES is open"):
+    with pytest.raises(ShapeProfileError, match="axis K of REGION_BOXES is open"):
         serving_profile(tiny_repository, "region_encoder")
 
 
@@ -58,11 +58,11 @@ def test_a_missing_input_is_named(tiny_repository: Path) -> None:
         x for x in path.read_text().splitlines() if not x.startswith('input { name: "INPUT_IDS')
     ]
     path.write_text("\n".join(lines))
-    with pytest.raises(ProfileError, match="lacks input INPUT_IDS"):
+    with pytest.raises(ShapeProfileError, match="lacks input INPUT_IDS"):
         serving_profile(tiny_repository, "text_encoder")
 
 
 @pytest.mark.parametrize("largest", [(4, 7), (4,), (0, 8)])
 def test_sizes_that_fall_are_refused(largest: tuple[int, ...]) -> None:
-    with pytest.raises(ProfileError, match="must not fall"):
+    with pytest.raises(ShapeProfileError, match="must not fall"):
         ShapeRange(min=(1, 8), opt=(4, 8), max=largest)

@@ -1,0 +1,19 @@
+"""The root of what a build-side command refuses, each message one line that says what to change.
+
+    BuildError
+    ├── mqspn.data.errors.DataError               a data set that cannot be read
+    ├── mqspn.repository.errors.RepositoryError   a model repository that cannot be made or served
+    ├── mqspn.export.ExportError                  a graph that differs from PyTorch
+    └── mqspn.engines.errors.EngineError          an engine that cannot be made
+
+`mqspn` prints a BuildError as one line. Any other exception is a fault of ours and keeps its
+traceback.
+"""
+
+from __future__ import annotations
+
+__all__ = ["BuildError"]
+
+
+class BuildError(ValueError):
+    """Something the user can mend; the message says what, and stands on its own."""
