@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import onnx
 from mqspn_backend.tensors import MODELS, tensor
 
 from mqspn.repository.errors import GraphMismatchError
@@ -13,11 +12,8 @@ from mqspn.repository.model_configuration import Shapes
 
 __all__ = ["check_graph"]
 
-_ONNX_TYPES = {
-    "INT32": onnx.TensorProto.INT32,
-    "FP32": onnx.TensorProto.FLOAT,
-    "UINT8": onnx.TensorProto.UINT8,
-}
+#: Names of `onnx.TensorProto.DataType`.
+_ONNX_TYPES = {"INT32": "INT32", "FP32": "FLOAT", "UINT8": "UINT8"}
 
 
 def check_graph(path: Path, model: str, shapes: Shapes) -> None:
@@ -26,6 +22,8 @@ def check_graph(path: Path, model: str, shapes: Shapes) -> None:
     Raises GraphMismatchError for a missing or unknown tensor, another type, another number of
     axes, a fixed B or L, another fixed size, or weights kept outside the file.
     """
+    import onnx  # not where serving is all that is installed
+
     graph = onnx.load(str(path), load_external_data=False).graph
     spec = MODELS[model]
     # Old exporters list weights among the inputs; those are not fed by anyone.
@@ -51,11 +49,13 @@ def _names(kind: str, found: set[str], expected: tuple[str, ...]) -> list[str]:
 
 
 def _tensor(value: Any, name: str, shapes: Shapes) -> list[str]:
+    from onnx import TensorProto
+
     wrong = []
     kind = value.type.tensor_type
     dtype = tensor(name).dtype
-    if kind.elem_type != _ONNX_TYPES[dtype]:
-        found = onnx.TensorProto.DataType.Name(kind.elem_type)
+    found = TensorProto.DataType.Name(kind.elem_type)
+    if found != _ONNX_TYPES[dtype]:
         wrong.append(f"{name} is {found}, expected {dtype}")
     # 0 stands for an axis whose size the graph leaves open.
     found_dims = [d.dim_value for d in kind.shape.dim]
