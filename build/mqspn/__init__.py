@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> str:
-        """`__version__`, read only when asked for: the client imports gRPC, which takes a second."""
+        """Read `__version__` when asked for: the client imports gRPC, which takes a second."""
         if name != "__version__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from mqspn_client import __version__
