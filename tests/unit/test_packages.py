@@ -181,10 +181,10 @@ def test_a_build_leaves_nothing_that_git_would_add(tree: Path, whole: Path, clie
 def test_the_client_works_in_an_empty_environment(client: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", symlinks=True)  # without pip: this environment's installs
     python = tmp_path / "venv" / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", python]
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
     tested = f"--constraint={ROOT / 'constraints.txt'}"
     subprocess.run(
-        [*pip, "install", "--quiet", "--no-compile", tested, client], check=True, timeout=600
+        [*pip, "install", "--quiet", "--no-compile", tested, str(client)], check=True, timeout=600
     )
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "NO_COLOR": "1"}
 
