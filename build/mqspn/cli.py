@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from mqspn_client import MqspnError
+from mqspn_client import MqspnError, __version__
 from mqspn_client.command import batch, predict
 
 from mqspn.data.command import app as data_app
@@ -38,6 +38,25 @@ app.command()(batch)
 app.command()(propose)
 app.command()(ablate)
 app.add_typer(data_app, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mqspn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
 
 #: Which extra brings a missing package.
 _EXTRAS = {

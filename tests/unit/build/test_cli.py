@@ -7,8 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mqspn_client
 import pytest
 from mqspn.cli import app, main
+from typer.testing import CliRunner
 
 
 def run(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -42,6 +44,20 @@ def test_every_command_is_there() -> None:
     }
     assert groups == {"data"}
     assert run("evaluate", "--help").returncode == 0
+
+
+def test_it_says_its_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"mqspn {mqspn_client.__version__}\n")
+
+
+def test_the_version_waits_until_it_is_asked_for() -> None:
+    code = (
+        "import sys, mqspn; assert 'mqspn_client' not in sys.modules; print(mqspn.__version__)\n"
+        "assert not hasattr(mqspn, '__versoin__')"
+    )
+    ran = run(code=code)
+    assert (ran.returncode, ran.stdout) == (0, f"{mqspn_client.__version__}\n")
 
 
 def test_help_needs_no_torch() -> None:
