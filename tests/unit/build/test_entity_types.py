@@ -17,7 +17,7 @@ from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.export import build_from_checkpoint
 from mqspn.regions.states import compute_region_states
 from mqspn.settings import Settings, load_settings
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 from mqspn.training.examples import make_examples
 from mqspn.training.train import train
 from mqspn_backend.decoding import Prediction
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("own")
     (folder / "own.yaml").write_text(TYPES)
     for split, count in (("train", 8), ("dev", 4)):
-        draw_posts(split=split, count=count, seed=3, output=folder / "data")
+        synthesize_posts(split=split, count=count, seed=3, output=folder / "data")
         (folder / "data" / "annotations" / f"{split}.jsonl").unlink()
         path = folder / "data" / "txt" / f"{split}.txt"
         text = path.read_text()

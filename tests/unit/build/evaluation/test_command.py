@@ -13,7 +13,7 @@ from click.testing import Result
 from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.cli import app
 from mqspn.data.reader import read_split
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 from mqspn_backend.serving_settings import DecodingSettings
 from typer.testing import CliRunner
 
@@ -23,7 +23,7 @@ LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
-    draw_posts(split="test", count=6, seed=3, output=folder)
+    synthesize_posts(split="test", count=6, seed=3, output=folder)
     return folder
 
 
