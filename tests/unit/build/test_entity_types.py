@@ -54,7 +54,7 @@ OWN = {"PER": "human", "LOC": "place-of_interest", "ORG": "brand co", "OTHER": "
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn posts whose labels are a customer's own, and the settings that name them."""
+    """Synthetic posts whose labels are a customer's own, and the settings that name them."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "own.yaml").write_text(TYPES)
     for split, count in (("train", 8), ("dev", 4)):
@@ -62,8 +62,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / "data" / "annotations" / f"{split}.jsonl").unlink()
         path = folder / "data" / "txt" / f"{split}.txt"
         text = path.read_text()
-        for drawn, own in OWN.items():
-            text = text.replace(f"-{drawn}\n", f"-{own}\n")
+        for synthetic, own in OWN.items():
+            text = text.replace(f"-{synthetic}\n", f"-{own}\n")
         path.write_text(text)
     return folder
 

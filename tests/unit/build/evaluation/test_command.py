@@ -1,4 +1,4 @@
-"""`mqspn evaluate` of a tiny checkpoint on drawn posts."""
+"""`mqspn evaluate` of a tiny checkpoint on synthetic posts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
+    folder = tmp_path_factory.mktemp("synthetic")
     synthesize_posts(split="test", count=6, seed=3, output=folder)
     return folder
 

@@ -25,7 +25,7 @@ LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
+    folder = tmp_path_factory.mktemp("synthetic")
     synthesize_posts(split="train", count=7, seed=1, output=folder)
     synthesize_posts(split="dev", count=5, seed=2, output=folder)
     dropped = next(iter(sorted((folder / "images").iterdir())))

@@ -1,4 +1,4 @@
-"""A drawn split, read back from disk as its users read it."""
+"""A synthetic split, read back from disk as its users read it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def read(folder: Path, split: str) -> list[Read]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("drawn")
+    output = tmp_path_factory.mktemp("synthetic")
     synthesize_posts(split="train", count=COUNT, seed=7, output=output)
     return output
 

@@ -40,7 +40,7 @@ def short(tiny_settings: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
+    folder = tmp_path_factory.mktemp("synthetic")
     synthesize_posts(split="train", count=24, seed=1, output=folder)
     synthesize_posts(split="dev", count=8, seed=2, output=folder)
     return folder
