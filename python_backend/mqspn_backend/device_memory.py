@@ -61,7 +61,7 @@ class CudaMemory:
         except OSError as error:
             raise RuntimeError(
                 f"CUDA's driver is missing ({error}); start where `nvidia-smi` lists a GPU, or use "
-                "the cpu profile"
+                "serving profile cpu"
             ) from error
         # Addresses and sizes have 64 bits; ctypes would pass 32.
         self._driver.cuMemcpy.argtypes = [ctypes.c_uint64, ctypes.c_uint64, ctypes.c_size_t]

@@ -163,7 +163,7 @@ def _refusal(provider: Provider, reason: str) -> ProviderError:
     return ProviderError(
         f"found ONNX Runtime {ort.__version__} whose {PROVIDERS[provider.name]} does not start on "
         f"GPU {provider.device_id} ({reason}); needed an NVIDIA GPU with CUDA {_cuda_version()} "
-        f"and cuDNN 9; run `{_INSTALL}` where `nvidia-smi` lists a GPU, or use the cpu profile"
+        f"and cuDNN 9; run `{_INSTALL}` where `nvidia-smi` lists a GPU, or use serving profile cpu"
     )
 
 

@@ -77,7 +77,8 @@ class RegionEncoder(nn.Module):
     def visual_states(self, pixels: Tensor, boxes: Tensor) -> Tensor:
         """Compute CLIP's pooled state of each region. With CLIP frozen they can be cached.
 
-        ``pixels`` (B, 3, S, S) uint8, ``boxes`` (B, K, 4) normalised. Returns (B, K, D_visual).
+        ``pixels`` (B, 3, S, S) uint8, ``boxes`` (B, K, 4) normalised x1, y1, x2, y2. Returns
+        (B, K, D_visual).
         """
         B, K, _ = boxes.shape
         images = (pixels.float() / 255.0 - self.mean) / self.std
@@ -86,7 +87,11 @@ class RegionEncoder(nn.Module):
         return pooled.view(B, K, self.visual_width)  # type: ignore[no-any-return]
 
     def place(self, visual_states: Tensor, boxes: Tensor) -> Tensor:
-        """Add the embedding of each box's geometry. Returns REGION_STATES (B, K, D)."""
+        """Project visual states to width D and add the embedding of each box's geometry.
+
+        ``visual_states`` (B, K, D_visual), ``boxes`` (B, K, 4) normalised x1, y1, x2, y2. Returns
+        REGION_STATES (B, K, D).
+        """
         corners, size = boxes, boxes[..., 2:] - boxes[..., :2]
         geometry = self.geometry(torch.cat([corners, size], dim=-1))
         return self.norm(self.projection(visual_states) + geometry)  # type: ignore[no-any-return]
