@@ -1,7 +1,7 @@
 """Every command of docs/quickstart.md is run as it is written, and prints what the page shows.
 
-What differs from a reader's machine: the ports, which may be taken here, and the virtual environment,
-which is the tests' own and is not installed again.
+What differs from a reader's machine: the ports, which may be taken here, and the virtual
+environment, which is the tests' own and is not installed again.
 """
 
 from __future__ import annotations
@@ -53,10 +53,9 @@ def with_ports(text: str, ports: list[int]) -> str:
 
 
 def shown(text: str) -> list[str]:
-    """Lines to compare: scores and pixels may differ in their last digit, so numbers do not count."""
-    return [
-        re.sub(r"\d+(\.\d+)?", "N", line).rstrip() for line in text.splitlines() if line.strip()
-    ]
+    """Lines to compare. Numbers do not count: scores may differ in their last digit."""
+    lines = (re.sub(r"\d+(\.\d+)?", "N", line).rstrip() for line in text.splitlines())
+    return [line for line in lines if line]
 
 
 @pytest.fixture
