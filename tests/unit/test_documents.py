@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shlex
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -128,3 +129,34 @@ def test_the_command_line_page_is_current() -> None:
         f"run: python -m typer {' '.join(command[:-1])} '{command[-1]}' "
         "--output docs/command-line.md"
     )
+
+
+def commands_of(document: Path) -> list[list[str]]:
+    """The words behind every `mqspn` of the document's shell blocks."""
+    text = document.read_text(encoding="utf-8")
+    blocks = re.findall(r"(?ms)^ *```(?:bash|sh)\n(.*?)^ *```$", text)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    # What comes behind a comment, a pipe or the like is another command.
+    shown = [re.match(r"\s*(?:.* -m mqspn\.cli|mqspn) ([^#|;&]*)", line) for line in lines]
+    return [shlex.split(found[1]) for found in shown if found]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_every_shown_command_and_option_exists(document: Path) -> None:
+    from mqspn.cli import app
+    from typer.main import get_command
+
+    for words in commands_of(document):
+        command: Any = get_command(app)
+        rest = list(words)
+        while rest and rest[0] in getattr(command, "commands", {}):
+            command = command.commands[rest.pop(0)]
+        assert not hasattr(command, "commands"), f"no such command: mqspn {' '.join(words)}"
+        known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+        ours = rest[: rest.index("--")] if "--" in rest else rest
+        unknown = {word.partition("=")[0] for word in ours if word.startswith("--")} - known
+        assert not unknown, f"mqspn {' '.join(words)}: no {unknown}"
+
+
+def test_the_shown_commands_are_found() -> None:
+    assert sum(len(commands_of(document)) for document in DOCUMENTS) > 100
