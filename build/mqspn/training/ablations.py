@@ -124,7 +124,7 @@ def _inputs(data: Path, visual_from: Path, settings: Settings) -> dict[str, str]
     """Digests of what the runs are given besides settings."""
     from mqspn.checkpoint import check_complete
     from mqspn.data.reader import read_split
-    from mqspn.training.run_claim import data_digest, file_digest
+    from mqspn.training.run_fingerprint import data_digest, file_digest
 
     check_complete(visual_from)
     labels = {t.label: t.name for t in settings.types}

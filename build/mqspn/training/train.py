@@ -34,7 +34,7 @@ from mqspn.training.network import network_stage
 from mqspn.training.processes import join_processes
 from mqspn.training.region_encoder import region_encoder_stage
 from mqspn.training.region_proposer import region_proposer_stage
-from mqspn.training.run_claim import claim_run, digest_of, make_claim
+from mqspn.training.run_fingerprint import claim_run, digest_of, make_claim
 from mqspn.training.stage import Stage, StageReport
 from mqspn.training.tokenizer import build_tokenizer
 from mqspn.training.visual_side import take_visual_side

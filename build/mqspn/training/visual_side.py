@@ -10,7 +10,7 @@ from typing import Any
 from mqspn.checkpoint import load_checkpoint
 from mqspn.network import Mqspn
 from mqspn.settings import Settings
-from mqspn.training.run_claim import first_difference
+from mqspn.training.run_fingerprint import first_difference
 
 __all__ = ["take_visual_side"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mqspn.data.posts import Post
 from mqspn.settings import load_settings
-from mqspn.training.run_claim import claim_run, digest_of, first_difference, make_claim
+from mqspn.training.run_fingerprint import claim_run, digest_of, first_difference, make_claim
 
 POST = Post(id="1", text="Jordan", words=("Jordan",), entities=(), image=None)
 
