@@ -63,7 +63,7 @@ def evaluate(
             from mqspn.evaluation.predictors import ServedPredictor
 
             named = load_settings(settings)
-            posts = read_split(data, split, labels={t.label: t.name for t in named.types})
+            posts = read_split(data, split, labels=named.label_names)
             served = ServedPredictor(
                 url, progress=True, proposals=proposals, regions=named.network.regions
             )
@@ -77,7 +77,7 @@ def evaluate(
             assert checkpoint is not None
             loaded = load_checkpoint(checkpoint)
             loaded.model.to(pick_device(device))
-            posts = read_split(data, split, labels={t.label: t.name for t in loaded.settings.types})
+            posts = read_split(data, split, labels=loaded.settings.label_names)
             predictor = CheckpointPredictor(loaded, proposals)
             result = score(posts, predictor, errors=lines)
             result["checkpoint"] = checkpoint.resolve().name
@@ -118,8 +118,7 @@ def tune(
     if not dry_run:
         check_writable(checkpoint)
     loaded.model.to(pick_device(device))
-    labels = {t.label: t.name for t in loaded.settings.types}
-    posts = read_split(data, split, labels=labels)[:limit]
+    posts = read_split(data, split, labels=loaded.settings.label_names)[:limit]
     check_posts(posts)
     regions = compute_region_states(loaded.model, loaded.settings, posts, proposals=proposals)
     tuning = choose(

@@ -130,9 +130,8 @@ def _inputs(data: Path, visual_from: Path, settings: Settings) -> dict[str, str]
     from mqspn.training.run_fingerprint import data_digest
 
     check_complete(visual_from)
-    labels = {t.label: t.name for t in settings.types}
     digests = {
-        f"{split} posts": data_digest(read_split(data, split, labels=labels))
+        f"{split} posts": data_digest(read_split(data, split, labels=settings.label_names))
         for split in ("train", "dev", "test")
     }
     return {**digests, "visual side": file_sha256(visual_from / "model.safetensors")}
@@ -187,8 +186,7 @@ def _run(task: Mapping[str, Any]) -> dict[str, Any]:
     )
     assert report is not None
     checkpoint = load_checkpoint(folder / "checkpoint")
-    labels = {t.label: t.name for t in settings.types}
-    posts = read_split(Path(task["data"]), "test", labels=labels)
+    posts = read_split(Path(task["data"]), "test", labels=settings.label_names)
     states = compute_region_states(
         checkpoint.model, settings, posts, progress=False, cache=work / "regions" / "regions_test"
     )

@@ -72,7 +72,7 @@ def train(
     """
     if visual_from is not None:
         check_complete(visual_from)
-    labels = {t.label: t.name for t in settings.types}
+    labels = settings.label_names
     splits = {split: read_split(data, split, labels=labels) for split in ("train", "dev")}
     fingerprint = run_fingerprint(
         settings,
