@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mqspn.engines.kept_layers import KEPT
+from mqspn.errors import BuildError
 from mqspn.files.digest import file_sha256
 from mqspn.files.fingerprint import fingerprint_digest
 from mqspn.repository.manifest import (
@@ -37,7 +38,6 @@ from mqspn.repository.manifest import (
 from mqspn.repository.runtime import Runtime, find_runtime
 from mqspn.repository.shape_profiles import serving_profile
 from mqspn.serving.backend_directory import link_backends, server_environment
-from mqspn.serving.errors import ServerError
 from mqspn.serving.find_server import find_server
 from mqspn.serving.server_settings import ServerSettings
 from mqspn_backend.tensors import ENGINES
@@ -113,11 +113,11 @@ def make_plans(
 ) -> NoReturn:
     """Become `mqspn compile` into the plans' folder; it keeps every plan that matches.
 
-    Raises ValueError for an argument that would make other plans than the folder's name says.
+    Raises BuildError for an argument that would make other plans than the folder's name says.
     """
     for option, instead in _NAMED.items():
         if any(a == option or a.startswith(f"{option}=") for a in arguments):
-            raise ValueError(f"{option} is not for `mqspn compile` here: {instead}")
+            raise BuildError(f"{option} is not for `mqspn compile` here: {instead}")
     runtime = find_runtime()
     folder = plan_folder(plans, repository, precision, runtime, keep)
     print(f"plans: {folder}", flush=True)
@@ -246,7 +246,7 @@ def main() -> None:
         sys.exit(
             f"mqspn {options.command}: user {os.getuid()} may not read {error.filename}; {mend}"
         )
-    except (ValueError, OSError, ServerError) as error:
+    except (BuildError, OSError) as error:
         sys.exit(f"mqspn {options.command}: {error}")
 
 

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from mqspn.errors import BuildError
 from mqspn.files.replace import replacing_contents
 from mqspn.network import Mqspn
 from mqspn.settings import Settings, settings_from_dict
@@ -71,7 +72,7 @@ def save_checkpoint(
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote, in evaluation mode.
 
-    Raises FileNotFoundError naming the missing file, ValueError naming the file that cannot be
+    Raises FileNotFoundError naming the missing file, BuildError naming the file that cannot be
     read, or saying that settings and weights differ.
     """
     check_complete(folder)
@@ -79,18 +80,18 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         values = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
         settings = settings_from_dict(values)
     except ValueError as error:
-        raise ValueError(f"{folder / _SETTINGS}: {error}") from error
+        raise BuildError(f"{folder / _SETTINGS}: {error}") from error
     try:
         tokenizer = Tokenizer.from_file(str(folder / _TOKENIZER))
     except Exception as error:  # the library has no narrower class
-        raise ValueError(f"{folder / _TOKENIZER} is not a tokenizer: {error}") from error
+        raise BuildError(f"{folder / _TOKENIZER} is not a tokenizer: {error}") from error
     try:
         model = Mqspn(settings, tokenizer, saved=folder)
         model.load_state_dict(load_file(folder / _WEIGHTS))
     except (RuntimeError, SafetensorError) as error:
-        raise ValueError(f"{folder}: the weights do not fit the settings: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{folder}: {error}") from error
+        raise BuildError(f"{folder}: the weights do not fit the settings: {error}") from error
+    except BuildError as error:
+        raise BuildError(f"{folder}: {error}") from error
     return Checkpoint(settings, tokenizer, model.eval())
 
 
@@ -110,6 +111,6 @@ def read_report(folder: Path) -> dict[str, Any]:
     """What `save_checkpoint` was given as ``report``; empty where there is none to read."""
     try:
         report = json.loads((folder / _REPORT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, BuildError):
         return {}
     return report if isinstance(report, dict) else {}

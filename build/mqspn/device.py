@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import torch
 
+from mqspn.errors import BuildError
+
 __all__ = ["pick_device"]
 
 
 def pick_device(name: str) -> torch.device:
-    """The GPU where there is one for "auto"; ValueError for a device that is not there."""
+    """The GPU where there is one for "auto"; BuildError for a device that is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device {name}: {str(error).splitlines()[0]}") from error
+        raise BuildError(f"--device {name}: {str(error).splitlines()[0]}") from error
     return device

@@ -64,7 +64,7 @@ class Proposals:
 def find_proposals(folder: Path, posts: Sequence[Post]) -> dict[str, Path]:
     """The file in ``folder`` of every post that has an image, by post id.
 
-    Raises FileNotFoundError where there is no such folder, and ValueError, naming the first post
+    Raises FileNotFoundError where there is no such folder, and DataError, naming the first post
     and how many there are, where a post has an image but no file.
     """
     if not folder.is_dir():
@@ -80,10 +80,11 @@ def find_proposals(folder: Path, posts: Sequence[Post]) -> dict[str, Path]:
         else:
             missing.append(post.id)
     if missing:
-        raise ValueError(
-            f"{folder}: {len(missing)} of {len(found) + len(missing)} posts with an image have no "
+        raise _error(
+            folder,
+            f"{len(missing)} of {len(found) + len(missing)} posts with an image have no "
             f"proposals; the first is {missing[0]!r} (neither {missing[0]}.npz nor "
-            f"{missing[0]}.jpg.npz is there); `mqspn propose` makes them"
+            f"{missing[0]}.jpg.npz is there); `mqspn propose` makes them",
         )
     return found
 

@@ -14,6 +14,7 @@ from mqspn_backend.serving_settings import DecodingSettings
 from numpy.typing import NDArray
 
 from mqspn.data.posts import Post
+from mqspn.errors import BuildError
 from mqspn.evaluation.decoding_search import held_out_gains, search
 from mqspn.evaluation.metrics import Counts, PredictedEntity, Scores, match_entities, score
 from mqspn.evaluation.network_output import NetworkOutput, decode_output
@@ -100,7 +101,7 @@ def tune(
     """Choose decoding settings for the best ``metric`` F1 on the posts of ``outputs``.
 
     ``present``: the settings to start from, and to stay with where nothing does better. ``types``:
-    the names of the T types. Raises ValueError for fewer than two posts, or posts without entities.
+    the names of the T types. Raises BuildError for fewer than two posts, or posts without entities.
     """
     trials = _Trials(outputs, types, metric)
     posts = len(trials.gold)
@@ -117,10 +118,10 @@ def tune(
 
 
 def check_posts(posts: Sequence[Post]) -> None:
-    """Raises ValueError where there is nothing to choose on: under two posts, or no entity."""
+    """Raises BuildError where there is nothing to choose on: under two posts, or no entity."""
     if len(posts) < 2 or not any(post.entities for post in posts):
         entities = sum(len(post.entities) for post in posts)
-        raise ValueError(
+        raise BuildError(
             f"tuning needs at least two posts and an entity in them, and has {len(posts)} posts "
             f"with {entities} entities; give more annotated posts"
         )

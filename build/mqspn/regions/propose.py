@@ -14,6 +14,7 @@ from mqspn.checkpoint import load_checkpoint
 from mqspn.data.errors import DataError
 from mqspn.data.posts import Post
 from mqspn.data.proposals import Proposals, read_proposals, write_proposals
+from mqspn.errors import BuildError
 from mqspn.files.digest import file_sha256
 from mqspn.files.fingerprint import (
     FingerprintError,
@@ -60,12 +61,12 @@ def load_proposer(
 ) -> tuple[RegionProposer, Settings]:
     """The region proposer of a checkpoint, or the pretrained one that settings name.
 
-    ``regions``: boxes an image; None: the settings' network.regions. Raises ValueError where both
+    ``regions``: boxes an image; None: the settings' network.regions. Raises BuildError where both
     or neither are given, where the settings name no pretrained detector, or where the detector has
     fewer queries than ``regions``.
     """
     if (checkpoint is None) == (settings is None):
-        raise ValueError("give either a checkpoint or settings with a pretrained detector")
+        raise BuildError("give either a checkpoint or settings with a pretrained detector")
     if checkpoint is not None:
         loaded = load_checkpoint(checkpoint)
         found = loaded.settings
@@ -79,7 +80,7 @@ def load_proposer(
         assert settings is not None
         found = load_settings(settings)
         if found.region_proposer.pretrained is None:
-            raise ValueError(
+            raise BuildError(
                 f"settings {str(settings)!r} name no pretrained detector "
                 "(region_proposer.pretrained); name one, or give a checkpoint"
             )
@@ -105,7 +106,7 @@ def propose(
     """
     images = {p.id: p for posts in splits.values() for p in posts if p.image is not None}
     if not images:
-        raise ValueError("no post has an image in images/, so there is nothing to propose on")
+        raise BuildError("no post has an image in images/, so there is nothing to propose on")
     with lock_folder(output, option="--output"):
         _begin(output, proposer, settings)
         _propose_missing(proposer, settings, images, output, batch_size, progress)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 from tqdm import tqdm
 
+from mqspn.errors import BuildError
+from mqspn.files.replace import replace_text
 from mqspn.synthetic.object_classes import LOOKS
 from mqspn.synthetic.scene import Box, DrawnObject, compose_scene
 from mqspn.synthetic.sentences import (
@@ -111,21 +113,23 @@ def draw_posts(*, split: str, count: int, seed: int, output: Path, progress: boo
     that was drawn. The same arguments give the same bytes. Another split may be in the folder.
 
     Raises:
-        ValueError: `split`, `count` or `seed` is not one that can be drawn.
+        BuildError: `split`, `count` or `seed` is not one that can be drawn.
         FileExistsError: the folder has this split already.
     """
     if split not in TEMPLATES:
-        raise ValueError(f"split is {split!r}: choose one of {', '.join(TEMPLATES)}")
+        raise BuildError(f"split is {split!r}: choose one of {', '.join(TEMPLATES)}")
     if count < 1:
-        raise ValueError(f"count is {count}: ask for at least 1 post")
+        raise BuildError(f"count is {count}: ask for at least 1 post")
     if count > 1_000_000:
-        raise ValueError(f"count is {count}: ask for at most 1000000 posts")
+        raise BuildError(f"count is {count}: ask for at most 1000000 posts")
     if seed < 0:
-        raise ValueError(f"seed is {seed}: take a whole number from 0")
+        raise BuildError(f"seed is {seed}: take a whole number from 0")
     text_path = output / "txt" / f"{split}.txt"
     if text_path.exists():
         raise FileExistsError(
-            f"{text_path} exists: choose another output folder, or remove that split first"
+            errno.EEXIST,
+            "exists: choose another output folder, or remove that split first",
+            str(text_path),
         )
     for folder in ("txt", "xml", "images", "annotations"):
         (output / folder).mkdir(parents=True, exist_ok=True)
@@ -139,12 +143,8 @@ def draw_posts(*, split: str, count: int, seed: int, output: Path, progress: boo
             (output / "xml" / f"{post.id}.xml").write_bytes(xml)
         texts.append(_text(post))
         notes.append(_note(post))
-    _write_text(output / "annotations" / f"{split}.jsonl", notes)
-    _write_text(text_path, texts)  # last: a split without it was not finished
-
-
-def _write_text(path: Path, parts: Iterable[str]) -> None:
-    path.write_bytes("".join(parts).encode("utf-8"))
+    replace_text(output / "annotations" / f"{split}.jsonl", "".join(notes))
+    replace_text(text_path, "".join(texts))  # last: a split without it was not finished
 
 
 def _look_of(mention: Mention) -> str | None:
