@@ -6,9 +6,9 @@ One JSON object a line, one line a post::
      "objects": [{"look": "...", "box": [x1, y1, x2, y2], "visible": 0.9, "named": true}],
      "ambiguous": [{"start": 3, "end": 4, "type": "PER", "by": "image"}]}
 
-All keys but ``id`` may be left out and unknown keys are ignored. Boxes are pixels of the upright
-image. ``start`` and ``end`` (exclusive) count words; ``type`` is a label of the data or its type's
-name.
+``look`` is the object's class. All keys but ``id`` may be left out and unknown keys are ignored.
+Boxes are pixels of the upright image. ``start`` and ``end`` (exclusive) count words; ``type`` is a
+label of the data or its type's name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from mqspn.data.bio import LabelledSentence, LabelledSpan
 from mqspn.data.errors import Problem
-from mqspn.data.posts import AmbiguousMention, DrawnObject, word_offsets
+from mqspn.data.posts import AmbiguousMention, AnnotatedObject, word_offsets
 
 __all__ = ["Annotation", "read_annotations"]
 
@@ -34,7 +34,7 @@ class Annotation:
     """The annotation of one post; see the module and `mqspn.data.posts` for the fields."""
 
     tags: frozenset[str] = frozenset()
-    objects: tuple[DrawnObject, ...] = ()
+    objects: tuple[AnnotatedObject, ...] = ()
     ambiguous: tuple[AmbiguousMention, ...] = ()
 
 
@@ -89,11 +89,11 @@ def _items(values: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return items
 
 
-def _object(item: Mapping[str, Any]) -> DrawnObject:
-    look, box, visible = item.get("look"), item.get("box"), item.get("visible", 1.0)
-    named = item.get("named", False)
-    if not isinstance(look, str):
-        raise ValueError(f"objects: look {look!r} must be a string")
+def _object(item: Mapping[str, Any]) -> AnnotatedObject:
+    object_class, box = item.get("look"), item.get("box")
+    visible, named = item.get("visible", 1.0), item.get("named", False)
+    if not isinstance(object_class, str):
+        raise ValueError(f"objects: look {object_class!r} must be a string")
     if not isinstance(box, list) or len(box) != 4 or not all(_is_number(v) for v in box):
         raise ValueError(f"objects: box {box!r} must be four numbers x1, y1, x2, y2")
     x1, y1, x2, y2 = map(float, box)
@@ -103,7 +103,7 @@ def _object(item: Mapping[str, Any]) -> DrawnObject:
         raise ValueError(f"objects: visible {visible!r} must be a share from 0 to 1")
     if not isinstance(named, bool):
         raise ValueError(f"objects: named {named!r} must be true or false")
-    return DrawnObject(look, (x1, y1, x2, y2), float(visible), named)
+    return AnnotatedObject(object_class, (x1, y1, x2, y2), float(visible), named)
 
 
 def _mention(

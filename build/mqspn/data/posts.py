@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-__all__ = ["AmbiguousMention", "Box", "DrawnObject", "GoldEntity", "Post", "word_offsets"]
+__all__ = ["AmbiguousMention", "AnnotatedObject", "Box", "GoldEntity", "Post", "word_offsets"]
 
 #: x1, y1, x2, y2 in pixels of the upright image.
 Box = tuple[float, float, float, float]
@@ -34,13 +34,13 @@ class GoldEntity:
 
 
 @dataclass(frozen=True)
-class DrawnObject:
-    """An object of a drawn image: its look, its box, the share of it left visible (0 to 1).
+class AnnotatedObject:
+    """An object in an image: its class, its box, the share of it left visible (0 to 1).
 
     ``named``: whether the post's text names it.
     """
 
-    look: str
+    object_class: str
     box: Box
     visible: float
     named: bool
@@ -78,7 +78,7 @@ class Post:
     image: Path | None
     image_size: tuple[int, int] | None = None
     tags: frozenset[str] = frozenset()
-    objects: tuple[DrawnObject, ...] = ()
+    objects: tuple[AnnotatedObject, ...] = ()
     ambiguous: tuple[AmbiguousMention, ...] = ()
 
     def without_image(self) -> Post:

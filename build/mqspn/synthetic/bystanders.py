@@ -1,4 +1,4 @@
-"""The looks of things that nobody names: they are only ever in the way."""
+"""Object classes that nobody names: they are only ever in the way."""
 
 from __future__ import annotations
 

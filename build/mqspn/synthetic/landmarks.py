@@ -1,4 +1,4 @@
-"""The looks of places: landmarks."""
+"""Object classes of places: landmarks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The looks of people: busts told apart by hair, clothes and what they carry."""
+"""Object classes of people: busts told apart by hair, clothes and what they carry."""
 
 from __future__ import annotations
 

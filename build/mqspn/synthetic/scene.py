@@ -1,4 +1,4 @@
-"""Composing an image: objects of given looks, varied and placed on a background.
+"""Compose an image: objects of given classes, varied and placed on a background.
 
 Boxes are integer pixels x1, y1, x2, y2 of the image, from its upper left corner, with x2 and y2
 exclusive (x2 <= width, y2 <= height).
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mqspn.synthetic.background import draw_background
-from mqspn.synthetic.object_classes import drawn_look
+from mqspn.synthetic.object_classes import draw_object
 
 Box = tuple[int, int, int, int]
 
@@ -36,9 +36,9 @@ _SOLID = 96
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnObject:
-    """One object in the image: its look, its box and the visible share of its pixels."""
+    """One object in the image: its class, its box and the visible share of its pixels."""
 
-    look: str
+    object_class: str
     box: Box
     visible: float
 
@@ -53,7 +53,7 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class _Sprite:
-    look: str
+    object_class: str
     picture: Image.Image
     solid: NDArray[np.bool_]
 
@@ -66,18 +66,20 @@ class _Placed:
     box: Box
 
 
-def compose_scene(rng: Random, looks: Sequence[str], *, key_looks: Collection[str] = ()) -> Scene:
-    """Draws an image that holds one object for each item of `looks`.
+def compose_scene(
+    rng: Random, classes: Sequence[str], *, key_classes: Collection[str] = ()
+) -> Scene:
+    """Draws an image that holds one object for each item of `classes`.
 
-    Objects of `key_looks` are drawn last and stay visible to at least MIN_VISIBLE_KEY, all
+    Objects of `key_classes` are drawn last and stay visible to at least MIN_VISIBLE_KEY, all
     others to MIN_VISIBLE; no two boxes reach an IoU of MAX_IOU.
     """
     width, height = _image_size(rng)
-    order = sorted(rng.sample(list(looks), len(looks)), key=lambda look: look in key_looks)
+    order = sorted(rng.sample(list(classes), len(classes)), key=lambda name: name in key_classes)
     largest = _SIZE[1] if len(order) < 4 else 0.42
     image = draw_background(rng, width, height)
     while True:
-        placed = _placed(rng, order, key_looks, (width, height), largest)
+        placed = _placed(rng, order, key_classes, (width, height), largest)
         if placed is not None:
             break
         largest = max(_SIZE[0], largest * 0.93)
@@ -87,7 +89,9 @@ def compose_scene(rng: Random, looks: Sequence[str], *, key_looks: Collection[st
     return Scene(
         image=_with_grain(rng, image),
         objects=tuple(
-            DrawnObject(look=item.sprite.look, box=item.box, visible=round(share, 3))
+            DrawnObject(
+                object_class=item.sprite.object_class, box=item.box, visible=round(share, 3)
+            )
             for item, share in zip(placed, visible, strict=True)
         ),
     )
@@ -105,16 +109,16 @@ def _image_size(rng: Random) -> tuple[int, int]:
 def _placed(
     rng: Random,
     order: Sequence[str],
-    key_looks: Collection[str],
+    key_classes: Collection[str],
     size: tuple[int, int],
     largest: float,
 ) -> list[_Placed] | None:
     """Every object's place, or None where they did not fit."""
     placed: list[_Placed] = []
-    least = [MIN_VISIBLE_KEY if look in key_looks else MIN_VISIBLE for look in order]
-    for look in order:
+    least = [MIN_VISIBLE_KEY if name in key_classes else MIN_VISIBLE for name in order]
+    for object_class in order:
         share = rng.uniform(max(_SMALLEST, min(_SIZE[0], largest)), largest)
-        sprite = _sprite(rng, look, share * min(size))
+        sprite = _sprite(rng, object_class, share * min(size))
         for _ in range(20):
             candidate = _at_random_place(rng, sprite, size)
             if candidate is None or any(
@@ -130,9 +134,9 @@ def _placed(
     return placed
 
 
-def _sprite(rng: Random, look: str, longer_side: float) -> _Sprite:
-    """The look at a size in pixels, stretched, rotated and shifted in colour."""
-    picture = drawn_look(look)
+def _sprite(rng: Random, object_class: str, longer_side: float) -> _Sprite:
+    """Draw an object of a class at a size in pixels, stretched, rotated and shifted in colour."""
+    picture = draw_object(object_class)
     stretch = rng.uniform(0.9, 1.1)
     angle = rng.uniform(-15, 15)
     ratio = longer_side / (max(picture.size) * 1.08)
@@ -145,7 +149,7 @@ def _sprite(rng: Random, look: str, longer_side: float) -> _Sprite:
     shifted.putalpha(alpha)
     shifted = shifted.crop(alpha.point(lambda level: 255 * (level >= _SOLID)).getbbox())
     solid = np.asarray(shifted.getchannel("A")) >= _SOLID
-    return _Sprite(look=look, picture=shifted, solid=solid)
+    return _Sprite(object_class=object_class, picture=shifted, solid=solid)
 
 
 def _colour_shift(rng: Random) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""The small world that posts speak of: named entities, their names and their looks."""
+"""The small world that posts speak of: named entities, their names and object classes."""
 
 from __future__ import annotations
 
@@ -15,22 +15,28 @@ class Entity:
     """A person, place, organisation or other thing with a name.
 
     `type` is PER, LOC, ORG or OTHER (MISC in the papers). `names` mean this entity wherever they
-    stand; `shared_name`, if any, means other entities too. `look` is None for an entity that no
-    image ever shows. `role` says which slots of a template it can fill: PER, LOC, ORG, TEAM (a
-    club, which fills ORG too), MISC (a thing one can buy) or EVENT.
+    stand; `shared_name`, if any, means other entities too. `object_class` is None for an entity
+    that no image ever shows. `role` says which slots of a template it can fill: PER, LOC, ORG, TEAM
+    (a club, which fills ORG too), MISC (a thing one can buy) or EVENT.
     """
 
     names: tuple[str, ...]
     type: str
     role: str
-    look: str | None = None
+    object_class: str | None = None
     shared_name: str | None = None
 
 
-def _entity(role: str, names: str, look: str | None = None, shared: str | None = None) -> Entity:
+def _entity(
+    role: str, names: str, object_class: str | None = None, shared: str | None = None
+) -> Entity:
     entity_type = {"TEAM": ORG, "MISC": OTHER, "EVENT": OTHER}.get(role, role)
     return Entity(
-        names=tuple(names.split(", ")), type=entity_type, role=role, look=look, shared_name=shared
+        names=tuple(names.split(", ")),
+        type=entity_type,
+        role=role,
+        object_class=object_class,
+        shared_name=shared,
     )
 
 

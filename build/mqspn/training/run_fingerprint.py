@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
-from mqspn.data.posts import Post
+from mqspn.data.posts import Box, Post
 from mqspn.data.proposals import find_proposals
 from mqspn.files.digest import file_sha256
 from mqspn.files.fingerprint import (
@@ -24,6 +25,15 @@ __all__ = ["begin_run", "data_digest", "run_fingerprint"]
 
 #: The file's name, and the keys in it, are those of every run there is.
 _FILE = "claim.json"
+
+
+class DrawnObject(NamedTuple):
+    """An annotated object under the names of the first digests, which are of its repr."""
+
+    look: str
+    box: Box
+    visible: float
+    named: bool
 
 
 def run_fingerprint(
@@ -77,7 +87,10 @@ def data_digest(posts: Sequence[Post]) -> str:
     digest = hashlib.sha256()
     for post in posts:
         image = post.image.stat().st_size if post.image is not None else None
-        digest.update(repr((post.id, post.text, post.entities, post.objects, image)).encode())
+        objects = tuple(
+            DrawnObject(o.object_class, o.box, o.visible, o.named) for o in post.objects
+        )
+        digest.update(repr((post.id, post.text, post.entities, objects, image)).encode())
     return digest.hexdigest()
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mqspn.data.posts import Post
+from mqspn.data.posts import AnnotatedObject, GoldEntity, Post
 from mqspn.files.fingerprint import fingerprint_digest
 from mqspn.settings import load_settings
-from mqspn.training.run_fingerprint import begin_run, run_fingerprint
+from mqspn.training.run_fingerprint import begin_run, data_digest, run_fingerprint
 
 POST = Post(id="1", text="Jordan", words=("Jordan",), entities=(), image=None)
 
@@ -86,6 +87,19 @@ def test_the_digest_follows_its_inputs() -> None:
 
     assert digest(POST) == digest(POST)
     assert len({digest(POST), digest(POST, POST), digest(POST, layers=3)}) == 3
+
+
+def test_the_digest_of_data_is_that_of_earlier_runs(tmp_path: Path) -> None:
+    image = tmp_path / "1.jpg"
+    image.write_bytes(b"12345")
+    jordan = GoldEntity(0, 6, "PER", ((1.0, 2.0, 3.0, 4.0),))
+    shoe = AnnotatedObject("product/shoe", (1.0, 2.0, 3.0, 4.0), 0.5, True)
+    post = replace(POST, entities=(jordan,), objects=(shoe,), image=image)
+    written = (
+        "('1', 'Jordan', (GoldEntity(start=0, end=6, type='PER', boxes=((1.0, 2.0, 3.0, 4.0),)),), "
+        "(DrawnObject(look='product/shoe', box=(1.0, 2.0, 3.0, 4.0), visible=0.5, named=True),), 5)"
+    )
+    assert data_digest([post]) == hashlib.sha256(written.encode()).hexdigest()
 
 
 def test_proposals_that_are_not_there(tmp_path: Path) -> None:
