@@ -26,9 +26,9 @@ SCENES: dict[str, tuple[int, list[str]]] = {
 
 
 def main() -> None:
-    for name, (seed, looks) in SCENES.items():
-        named = [look for look in looks if not look.startswith("thing/")]
-        scene = compose_scene(Random(seed), looks, key_looks=named)
+    for name, (seed, classes) in SCENES.items():
+        named = [object_class for object_class in classes if not object_class.startswith("thing/")]
+        scene = compose_scene(Random(seed), classes, key_classes=named)
         scene.image.save(HERE / "images" / f"{name}.jpg", quality=88)
     with_image = {
         json.loads(line)["id"]

@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import errno
 import fcntl
-import hashlib
 import http.client
-import json
 import os
 import re
 import sys
@@ -27,18 +25,19 @@ from pathlib import Path
 from typing import NoReturn
 
 from mqspn.engines.kept_layers import KEPT
+from mqspn.errors import BuildError
+from mqspn.files.digest import file_sha256
+from mqspn.files.fingerprint import fingerprint_digest
 from mqspn.repository.manifest import (
     PLAN,
     check_engine_models,
     check_plans,
-    digest,
     engine_models,
     manifest_path,
 )
 from mqspn.repository.runtime import Runtime, find_runtime
 from mqspn.repository.shape_profiles import serving_profile
 from mqspn.serving.backend_directory import link_backends, server_environment
-from mqspn.serving.errors import ServerError
 from mqspn.serving.find_server import find_server
 from mqspn.serving.server_settings import ServerSettings
 from mqspn_backend.tensors import ENGINES
@@ -74,7 +73,7 @@ def plan_folder(
     check_engine_models(repository)
     engines = {
         model: {
-            "onnx_sha256": digest(repository / model / "1" / "model.onnx"),
+            "onnx_sha256": file_sha256(repository / model / "1" / "model.onnx"),
             "profile": {
                 name: asdict(shapes) for name, shapes in serving_profile(repository, model).items()
             },
@@ -85,7 +84,7 @@ def plan_folder(
     origin = [engines, precision, runtime.tensorrt, None if gpu is None else asdict(gpu)]
     if precision != "fp32":
         origin += [_converter(), sorted({*keep, *(f"{k.graph}:{k.name}" for k in KEPT)})]
-    key = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+    key = fingerprint_digest(origin)
     return plans / f"{_machine(runtime)}-{precision}-{key[:16]}"
 
 
@@ -116,11 +115,11 @@ def make_plans(
 
     It keeps every plan that matches.
 
-    Raises ValueError for an argument that would make other plans than the folder's name says.
+    Raises BuildError for an argument that would make other plans than the folder's name says.
     """
     for option, instead in _NAMED.items():
         if any(a == option or a.startswith(f"{option}=") for a in arguments):
-            raise ValueError(f"{option} is not for `mqspn compile` here: {instead}")
+            raise BuildError(f"{option} is not for `mqspn compile` here: {instead}")
     runtime = find_runtime()
     folder = plan_folder(plans, repository, precision, runtime, keep)
     print(f"plans: {folder}", flush=True)
@@ -251,7 +250,7 @@ def main() -> None:
         sys.exit(
             f"mqspn {options.command}: user {os.getuid()} may not read {error.filename}; {mend}"
         )
-    except (ValueError, OSError, ServerError) as error:
+    except (BuildError, OSError) as error:
         sys.exit(f"mqspn {options.command}: {error}")
 
 

@@ -13,10 +13,10 @@ from mqspn_client.command import batch, predict
 
 from mqspn.data.command import app as data_app
 from mqspn.engines.command import compile_engines, sensitivity
+from mqspn.errors import BuildError
 from mqspn.evaluation.command import evaluate, tune
 from mqspn.regions.command import propose
 from mqspn.serving.command import serve
-from mqspn.serving.errors import ServerError
 from mqspn.synthetic.command import draw_posts, synthesize
 from mqspn.training.command import ablate, train
 
@@ -61,18 +61,16 @@ def _options(
     """Options of the program itself."""
 
 
-#: Which extra brings a missing package.
-_EXTRAS = {
-    **dict.fromkeys(
-        (
-            *("torch", "transformers", "safetensors", "scipy", "onnx", "yaml", "dacite"),
-            *("accelerate", "tensorboard"),
-        ),
-        "build",
-    ),
-    **dict.fromkeys(("onnxruntime", "tokenizers", "pytriton"), "server"),
-    "locust": "loadtest",
-}
+#: What the extras bring, by the name it is imported under.
+_PACKAGES = frozenset(
+    (
+        *("torch", "transformers", "safetensors", "scipy", "accelerate"),
+        *("onnx", "onnxruntime", "tokenizers", "yaml", "dacite"),
+        *("modelopt", "onnxslim", "polygraphy"),
+    )
+)
+#: The extra that a command needs; the others need [build].
+_EXTRAS = {"serve": "server", "compile": "compile", "sensitivity": "compile"}
 
 CheckpointFolder = Annotated[Path, typer.Option(help="Checkpoint folder.")]
 
@@ -141,18 +139,27 @@ def build(
 
 
 def main() -> None:
-    """Run the command; what a user can mend ends it with one plain line on standard error."""
+    """Run the command; what a user can mend ends it with one plain line on standard error.
+
+    That is a `BuildError`, an error of the client, and an operating-system error about a file.
+    Any other exception is a fault of ours and keeps its traceback.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     try:
         app()
     except ModuleNotFoundError as error:
-        package = (error.name or "").split(".")[0]
-        if package not in _EXTRAS:
+        package = (error.name or "").partition(".")[0]
+        if package not in _PACKAGES:
             raise
-        extra = "compile" if sys.argv[1] in ("compile", "sensitivity") else _EXTRAS[package]
+        extra = _EXTRAS.get(sys.argv[1], "build")
         _fail(f"this needs {package}: pip install 'mqspn-triton[{extra}]'")
-    except (ValueError, OSError, FloatingPointError, MqspnError, ServerError) as error:
+    except (BuildError, MqspnError) as error:
         _fail(str(error))
+    except OSError as error:
+        if error.filename is None and not isinstance(error, FileNotFoundError):
+            raise
+        # One that this code raised has a message of its own, which names the file.
+        _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,10 +1,12 @@
 """The root of what a build-side command refuses, each message one line that says what to change.
 
     BuildError
+    ├── mqspn.files.fingerprint.FingerprintError  a folder that was made of something else
     ├── mqspn.data.errors.DataError               a data set that cannot be read
     ├── mqspn.repository.errors.RepositoryError   a model repository that cannot be made or served
     ├── mqspn.export.ExportError                  a graph that differs from PyTorch
-    └── mqspn.engines.errors.EngineError          an engine that cannot be made
+    ├── mqspn.engines.errors.EngineError          an engine that cannot be made
+    └── mqspn.serving.errors.ServerError          a server that cannot be started
 
 `mqspn` prints a BuildError as one line. Any other exception is a fault of ours and keeps its
 traceback.

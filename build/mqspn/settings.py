@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from mqspn_backend.serving_settings import DecodingSettings
 
+from mqspn.errors import BuildError
 from mqspn.settings_bounds import check_bounds
 from mqspn.settings_file import build, override, read_mapping
 
@@ -225,6 +226,11 @@ class Settings:
         if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 3:
             raise ValueError("settings: serving.buckets must increase and hold at least 3 tokens")
 
+    @property
+    def label_names(self) -> dict[str, str]:
+        """Each type's name by the label that data sets give it, as `read_split` takes them."""
+        return {t.label: t.name for t in self.types}
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
@@ -234,14 +240,21 @@ def load_settings(name_or_path: str | Path, overrides: dict[str, Any] | None = N
 
     A file may say ``extends:`` with the name or path (from its own folder) of another; mappings are
     merged, everything else replaces. ``overrides`` maps dotted keys to values, as
-    ``{"network.layers": 2, "types.0.prompt": "a person"}``. Raises ValueError for an unknown key
+    ``{"network.layers": 2, "types.0.prompt": "a person"}``. Raises BuildError for an unknown key
     (naming the nearest), a value of the wrong type or out of its bounds
     (`mqspn.settings_bounds`), or a missing key, and FileNotFoundError naming the packaged files.
     """
-    values = read_mapping(name_or_path)
-    return settings_from_dict(override(Settings, values, overrides) if overrides else values)
+    try:
+        values = read_mapping(name_or_path)
+        values = override(Settings, values, overrides) if overrides else values
+    except ValueError as error:
+        raise BuildError(str(error)) from error
+    return settings_from_dict(values)
 
 
 def settings_from_dict(values: dict[str, Any]) -> Settings:
     """Build settings from nested mappings; see `load_settings` for what is refused."""
-    return build(Settings, values)
+    try:
+        return build(Settings, values)
+    except ValueError as error:
+        raise BuildError(str(error)) from error

@@ -6,9 +6,9 @@ One JSON object a line, one line a post::
      "objects": [{"look": "...", "box": [x1, y1, x2, y2], "visible": 0.9, "named": true}],
      "ambiguous": [{"start": 3, "end": 4, "type": "PER", "by": "image"}]}
 
-All keys but ``id`` may be left out and unknown keys are ignored. Boxes are pixels of the upright
-image. ``start`` and ``end`` (exclusive) count words; ``type`` is a label of the data or its type's
-name.
+``look`` is the object's class. All keys but ``id`` may be left out and unknown keys are ignored.
+Boxes are pixels of the upright image. ``start`` and ``end`` (exclusive) count words; ``type`` is a
+label of the data or its type's name.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ def _items(values: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
 
 
 def _object(item: Mapping[str, Any]) -> AnnotatedObject:
-    look, box, visible = item.get("look"), item.get("box"), item.get("visible", 1.0)
-    named = item.get("named", False)
-    if not isinstance(look, str):
-        raise ValueError(f"objects: look {look!r} must be a string")
+    object_class, box = item.get("look"), item.get("box")
+    visible, named = item.get("visible", 1.0), item.get("named", False)
+    if not isinstance(object_class, str):
+        raise ValueError(f"objects: look {object_class!r} must be a string")
     if not isinstance(box, list) or len(box) != 4 or not all(_is_number(v) for v in box):
         raise ValueError(f"objects: box {box!r} must be four numbers x1, y1, x2, y2")
     x1, y1, x2, y2 = map(float, box)
@@ -103,7 +103,7 @@ def _object(item: Mapping[str, Any]) -> AnnotatedObject:
         raise ValueError(f"objects: visible {visible!r} must be a share from 0 to 1")
     if not isinstance(named, bool):
         raise ValueError(f"objects: named {named!r} must be true or false")
-    return AnnotatedObject(look, (x1, y1, x2, y2), float(visible), named)
+    return AnnotatedObject(object_class, (x1, y1, x2, y2), float(visible), named)
 
 
 def _mention(

@@ -15,6 +15,7 @@ from mqspn.data.errors import DataError
 from mqspn.data.images import unreadable_images
 from mqspn.data.reader import read_split, split_names
 from mqspn.data.stats import SplitStats, stats
+from mqspn.errors import BuildError
 
 __all__ = ["app", "stats_command"]
 
@@ -50,7 +51,7 @@ def stats_command(
         logger.addHandler(handler)
     try:
         loaded = load_settings(settings)
-        labels = {t.label: t.name for t in loaded.types}
+        labels = loaded.label_names
         splits = {name: read_split(folder, name, labels=labels) for name in split_names(folder)}
         if images:
             problems = unreadable_images(
@@ -65,7 +66,7 @@ def stats_command(
             name: stats(posts, (p for other in splits if other != name for p in splits[other]))
             for name, posts in splits.items()
         }
-    except (DataError, FileNotFoundError, ValueError) as error:
+    except (BuildError, FileNotFoundError) as error:
         errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     finally:

@@ -40,7 +40,7 @@ class AnnotatedObject:
     ``named``: whether the post's text names it.
     """
 
-    look: str
+    object_class: str
     box: Box
     visible: float
     named: bool

@@ -14,7 +14,6 @@ other keys are ignored, numbers may be arrays of one element, and rows behind th
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -27,8 +26,10 @@ from numpy.typing import NDArray
 
 from mqspn.data.errors import DataError, Problem
 from mqspn.data.posts import Post
+from mqspn.files.digest import file_sha256
+from mqspn.files.replace import replacing
 
-__all__ = ["Proposals", "find_proposals", "image_sha256", "read_proposals", "write_proposals"]
+__all__ = ["Proposals", "find_proposals", "read_proposals", "write_proposals"]
 
 #: Detectors round and resize: a box may leave its image by so many pixels, and is then cut.
 _MARGIN = 1.0
@@ -51,8 +52,8 @@ class Proposals:
     """Candidate regions of one image, best first.
 
     ``boxes`` (n, 4) float32, x1, y1, x2, y2 in pixels of the upright image, none of them empty;
-    ``scores`` (n,) float32 in (0, 1], falling. ``image_sha256``: of the file that they were made
-    of, see `image_sha256`; None: not known.
+    ``scores`` (n,) float32 in (0, 1], falling. ``image_sha256``: of the image file that
+    they were made of; None: not known.
     """
 
     boxes: NDArray[np.float32]
@@ -60,15 +61,10 @@ class Proposals:
     image_sha256: str | None = None
 
 
-def image_sha256(image: Path) -> str:
-    """Compute the SHA-256 of the image file's bytes, as hexadecimal digits."""
-    return hashlib.sha256(image.read_bytes()).hexdigest()
-
-
 def find_proposals(folder: Path, posts: Sequence[Post]) -> dict[str, Path]:
     """Find the proposals file in ``folder`` of every post that has an image, by post id.
 
-    Raises FileNotFoundError where there is no such folder, and ValueError, naming the first post
+    Raises FileNotFoundError where there is no such folder, and DataError, naming the first post
     and how many there are, where a post has an image but no file.
     """
     if not folder.is_dir():
@@ -84,10 +80,11 @@ def find_proposals(folder: Path, posts: Sequence[Post]) -> dict[str, Path]:
         else:
             missing.append(post.id)
     if missing:
-        raise ValueError(
-            f"{folder}: {len(missing)} of {len(found) + len(missing)} posts with an image have no "
+        raise _error(
+            folder,
+            f"{len(missing)} of {len(found) + len(missing)} posts with an image have no "
             f"proposals; the first is {missing[0]!r} (neither {missing[0]}.npz nor "
-            f"{missing[0]}.jpg.npz is there); `mqspn propose` makes them"
+            f"{missing[0]}.jpg.npz is there); `mqspn propose` makes them",
         )
     return found
 
@@ -132,7 +129,7 @@ def read_proposals(
         else:
             scores = 1.0 - np.arange(count) / max(count, 1)
         made_of = _text(archive, path, "image_sha256")
-    if image is not None and made_of not in (None, image_sha256(image)):
+    if image is not None and made_of not in (None, file_sha256(image)):
         message = f"made of another image than {image.name} now is; run `mqspn propose` again"
         raise _error(path, f"image_sha256: {message}")
     order = np.argsort(-scores, kind="stable")
@@ -152,10 +149,8 @@ def write_proposals(path: Path, proposals: Proposals, size: tuple[int, int]) -> 
     }
     if proposals.image_sha256 is not None:
         arrays["image_sha256"] = np.array(proposals.image_sha256)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         np.savez(file, **arrays)
-    partial.replace(path)
 
 
 def _check_size(archive: np.lib.npyio.NpzFile, path: Path, size: tuple[int, int]) -> None:

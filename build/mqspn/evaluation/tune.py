@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -15,9 +14,11 @@ from mqspn_backend.serving_settings import DecodingSettings
 from numpy.typing import NDArray
 
 from mqspn.data.posts import Post
+from mqspn.errors import BuildError
 from mqspn.evaluation.decoding_search import held_out_gains, search
 from mqspn.evaluation.metrics import Counts, PredictedEntity, Scores, match_entities, score
 from mqspn.evaluation.network_output import NetworkOutput, decode_output
+from mqspn.files.replace import check_replaceable, replace_text
 
 __all__ = ["Metric", "Tuning", "check_posts", "check_writable", "tune", "write_decoding"]
 
@@ -100,7 +101,7 @@ def tune(
     """Choose decoding settings for the best ``metric`` F1 on the posts of ``outputs``.
 
     ``present``: the settings to start from, and to stay with where nothing does better. ``types``:
-    the names of the T types. Raises ValueError for fewer than two posts, or posts without entities.
+    the names of the T types. Raises BuildError for fewer than two posts, or posts without entities.
     """
     trials = _Trials(outputs, types, metric)
     posts = len(trials.gold)
@@ -117,10 +118,10 @@ def tune(
 
 
 def check_posts(posts: Sequence[Post]) -> None:
-    """Raise ValueError where there is nothing to choose on: under two posts, or no entity."""
+    """Raise BuildError where there is nothing to choose on: under two posts, or no entity."""
     if len(posts) < 2 or not any(post.entities for post in posts):
         entities = sum(len(post.entities) for post in posts)
-        raise ValueError(
+        raise BuildError(
             f"tuning needs at least two posts and an entity in them, and has {len(posts)} posts "
             f"with {entities} entities; give more annotated posts"
         )
@@ -128,28 +129,20 @@ def check_posts(posts: Sequence[Post]) -> None:
 
 def check_writable(folder: Path) -> None:
     """Raise OSError where `write_decoding` could not write to ``folder``."""
-    _, temporary = _settings_files(folder)
-    temporary.touch()
-    temporary.unlink()
+    check_replaceable(_settings_file(folder))
 
 
 def write_decoding(folder: Path, decoding: DecodingSettings) -> None:
-    """Write ``decoding`` into the settings of the checkpoint in ``folder``; all else stays.
-
-    The file is complete at any time, the old one or the new one.
-    """
-    path, temporary = _settings_files(folder)
+    """Write ``decoding`` into the settings of the checkpoint in ``folder``; all else stays."""
+    path = _settings_file(folder)
     values = json.loads(path.read_text(encoding="utf-8"))
     values["decoding"] = asdict(decoding)
-    temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    shutil.copymode(path, temporary)
-    temporary.replace(path)
+    replace_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
-def _settings_files(folder: Path) -> tuple[Path, Path]:
-    """The settings of a checkpoint, and the file beside them that takes their place."""
-    path = (folder / "settings.json").resolve()
-    return path, path.with_suffix(".json.partial")
+def _settings_file(folder: Path) -> Path:
+    """The settings of a checkpoint, be they linked from elsewhere."""
+    return (folder / "settings.json").resolve()
 
 
 class _Trials:

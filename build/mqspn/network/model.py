@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from mqspn.errors import BuildError
 from mqspn.network.query_decoder import QueryDecoder, SetPrediction
 from mqspn.network.region_encoder import RegionEncoder
 from mqspn.network.region_proposer import RegionProposer
@@ -110,16 +111,16 @@ def _tokenise_prompts(settings: Settings, tokenizer: Tokenizer) -> tuple[Tensor,
     for row, encoding in enumerate(encodings):
         real = [i for i, m in zip(encoding.ids, encoding.attention_mask, strict=True) if m]
         if real.count(mask_id) != 1:
-            raise ValueError(f"the tokenizer does not keep {mask} whole in a type prompt")
+            raise BuildError(f"the tokenizer does not keep {mask} whole in a type prompt")
         ids[row, : len(real)] = torch.tensor(real, dtype=torch.int32)
         attention[row, : len(real)] = 1
     return ids, attention, mask_id
 
 
 def token_id(tokenizer: Tokenizer, *names: str) -> int:
-    """Look up the id of the first of ``names`` that the tokenizer has; ValueError if none."""
+    """Look up the id of the first of ``names`` that the tokenizer has; BuildError if none."""
     for name in names:
         found = tokenizer.token_to_id(name)
         if found is not None:
             return int(found)
-    raise ValueError(f"the tokenizer has none of the tokens {', '.join(names)}")
+    raise BuildError(f"the tokenizer has none of the tokens {', '.join(names)}")

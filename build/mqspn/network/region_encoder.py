@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPVisionModel
 
+from mqspn.errors import BuildError
 from mqspn.network.pretrained import build_transformer
 from mqspn.settings import EncoderSettings
 
@@ -108,7 +109,7 @@ def _resize_positions(vision: CLIPVisionModel, side: int) -> None:
     )
     patch = vision.config.patch_size
     if side % patch:
-        raise ValueError(
+        raise BuildError(
             f"settings: network.crop_side ({side}) must be a multiple of the region encoder's "
             f"patch size ({patch})"
         )

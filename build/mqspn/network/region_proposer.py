@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForObjectDetection
 
+from mqspn.errors import BuildError
 from mqspn.network.pretrained import build_transformer
 from mqspn.settings import EncoderSettings
 
@@ -34,7 +35,7 @@ class RegionProposer(nn.Module):
         config = self.detector.config
         queries = getattr(config, "num_queries", None) or config.num_detection_tokens
         if queries < regions:
-            raise ValueError(
+            raise BuildError(
                 f"settings: the detector has {queries} queries, fewer than network.regions "
                 f"({regions})"
             )

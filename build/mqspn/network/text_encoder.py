@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
+from mqspn.errors import BuildError
 from mqspn.network.pretrained import build_transformer
 from mqspn.settings import EncoderSettings
 
@@ -44,7 +45,7 @@ class TextEncoder(nn.Module):
         hidden = self.encoder.config.hidden_size
         positions = getattr(self.encoder.config, "max_position_embeddings", longest)
         if longest > positions:
-            raise ValueError(
+            raise BuildError(
                 f"settings: serving.buckets reach {longest} tokens, the text encoder {positions}"
             )
         self.projection = nn.Identity() if hidden == width else nn.Linear(hidden, width)

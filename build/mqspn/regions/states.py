@@ -16,6 +16,7 @@ from mqspn_backend.image import read_image
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from mqspn.data.errors import DataError, Problem
 from mqspn.data.posts import Post
 from mqspn.data.proposals import find_proposals, read_proposals
 from mqspn.network import Mqspn
@@ -51,14 +52,14 @@ def read_pixels(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """PIXELS (B, 3, S, S) uint8 and IMAGE_SIZE (B, 2) int32 of posts, as serving reads them.
 
-    Raises ValueError naming the file of an image that serving would refuse.
+    Raises DataError naming the file of an image that serving would refuse.
     """
     limits = settings.serving
 
     def read(post: Post) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         data = post.image.read_bytes() if post.image is not None else b""
         if post.image is not None and not data:
-            raise ValueError(f"{post.image} is empty")
+            raise DataError([Problem(post.image, None, "is empty")])
         try:
             return read_image(
                 data,
@@ -67,7 +68,8 @@ def read_pixels(
                 max_pixels=limits.max_image_pixels,
             )
         except PostError as error:
-            raise ValueError(f"{post.image}: {error}") from error
+            assert post.image is not None  # without one there is nothing to refuse
+            raise DataError([Problem(post.image, None, str(error))]) from error
 
     with ThreadPoolExecutor(2) as pool:
         images = list(pool.map(read, posts))
@@ -90,7 +92,7 @@ def compute_region_states(
     ``proposals``: a folder of boxes, see `mqspn.data.proposals`; each image's first K stand in for
     the region proposer's. ``cache``: a folder that keeps the states: a later call with the same
     model, posts and proposals goes on where a kill stopped this one, or takes what is there, and
-    the arrays are mapped from disk. Raises ValueError where an image or its proposals cannot be
+    the arrays are mapped from disk. Raises DataError where an image or its proposals cannot be
     read, or are missing.
     """
     model.eval()
@@ -100,7 +102,7 @@ def compute_region_states(
     kept = None
     if cache is not None:
         arrays = {name: (array.shape, array.dtype) for name, array in vars(states).items()}
-        kept = RegionCache(cache, arrays, made_of=_made_of(model, settings, posts, files))
+        kept = RegionCache(cache, arrays, fingerprint=_fingerprint(model, settings, posts, files))
     done = kept.done if kept else 0
     bar = tqdm(total=N, initial=done, desc="region states", unit="post", disable=not progress)
     with bar:
@@ -153,7 +155,7 @@ def _states_of(
     return states
 
 
-def _made_of(
+def _fingerprint(
     model: Mqspn, settings: Settings, posts: Sequence[Post], files: Mapping[str, Path] | None
 ) -> str:
     """A digest of all that region states depend on."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from mqspn_backend.providers import Provider
 from mqspn_backend.tensors import MODELS, ModelSpec
 
+from mqspn.repository.errors import RepositoryError
 from mqspn.repository.shape_profiles import profile_sizes
 
 __all__ = ["CudaProfile", "engine_parameters"]
@@ -18,15 +19,18 @@ class CudaProfile:
     """What runs the graphs under the CUDA profile.
 
     ``provider``: ONNX Runtime's execution provider "cuda" or "tensorrt"; "cpu" takes the same way
-    on a machine without a GPU. ``fp16``: TensorRT may compute in half precision. Raises ValueError
-    for another provider, or ``fp16`` without TensorRT.
+    on a machine without a GPU. ``fp16``: TensorRT may compute in half precision. Raises
+    RepositoryError for another provider, or ``fp16`` without TensorRT.
     """
 
     provider: str = "cuda"
     fp16: bool = False
 
     def __post_init__(self) -> None:
-        Provider(name=self.provider, fp16=self.fp16)
+        try:
+            Provider(name=self.provider, fp16=self.fp16)
+        except ValueError as error:
+            raise RepositoryError(str(error)) from error
 
     @property
     def on_gpu(self) -> bool:

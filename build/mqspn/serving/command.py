@@ -81,7 +81,7 @@ def serve(
             operator_key=operator_key,
             extra_args=tuple(tritonserver_args or ()),
         )
-    except ValueError as error:
+    except ServerError as error:
         _fail(str(error))
     signal.signal(signal.SIGTERM, _interrupt)
     # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.

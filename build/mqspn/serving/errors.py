@@ -15,6 +15,8 @@ Every message says what to change and stands on its own: a command line prints i
 
 from __future__ import annotations
 
+from mqspn.errors import BuildError
+
 __all__ = [
     "PlanRefusedError",
     "PlatformError",
@@ -28,7 +30,7 @@ __all__ = [
 ]
 
 
-class ServerError(RuntimeError):
+class ServerError(BuildError):
     """The server cannot do what was asked; the message says what to change."""
 
 

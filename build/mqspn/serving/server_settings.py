@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mqspn.repository.serving_profiles import SERVING_PROFILES, ServingProfile
+from mqspn.serving.errors import ServerError
 
 __all__ = ["ServerSettings"]
 
@@ -29,7 +30,7 @@ class ServerSettings:
     `operator-key`); None makes a random one, so that nobody has it. ``extra_args`` go to
     `tritonserver` last and so win over the arguments above them.
 
-    Raises ValueError for a port out of range or used twice, an unknown serving profile, a port
+    Raises ServerError for a port out of range or used twice, an unknown serving profile, a port
     among ``extra_args``, or a key with other characters than letters, digits, - and _.
     """
 
@@ -49,17 +50,17 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         if self.profile not in SERVING_PROFILES:
-            raise ValueError(f"unknown serving profile {self.profile!r}: cpu, cuda or gpu")
+            raise ServerError(f"unknown serving profile {self.profile!r}: cpu, cuda or gpu")
         for name, port in self.ports.items():
             if not 1 <= port <= 65535:
-                raise ValueError(f"{name} must be from 1 to 65535, not {port}")
+                raise ServerError(f"{name} must be from 1 to 65535, not {port}")
         for option in self.ports:
             if any(arg.split("=")[0] == option for arg in self.extra_args):
-                raise ValueError(f"{option} may not stand among the arguments for tritonserver")
+                raise ServerError(f"{option} may not stand among the arguments for tritonserver")
         if len(set(self.ports.values())) < len(self.ports):
-            raise ValueError("gRPC, HTTP and metrics need three different ports")
+            raise ServerError("gRPC, HTTP and metrics need three different ports")
         if self.operator_key is not None and not re.fullmatch("[A-Za-z0-9_-]+", self.operator_key):
-            raise ValueError("operator_key may hold letters, digits, - and _ only")
+            raise ServerError("operator_key may hold letters, digits, - and _ only")
 
     @property
     def ports(self) -> dict[str, int]:

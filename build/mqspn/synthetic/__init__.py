@@ -4,7 +4,7 @@ No image of the real data set can be passed on. These posts stand in for it. The
 that a right answer needs both the sentence and the image.
 """
 
-from mqspn.synthetic.object_classes import LOOKS
+from mqspn.synthetic.object_classes import OBJECT_CLASSES
 from mqspn.synthetic.posts import synthesize_posts
 
-__all__ = ["LOOKS", "synthesize_posts"]
+__all__ = ["OBJECT_CLASSES", "synthesize_posts"]

@@ -1,4 +1,4 @@
-"""The register of looks: every kind of object that an image can hold."""
+"""The object classes: every kind of object that an image can hold."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from mqspn.synthetic.products import PRODUCTS
 
 _DRAWINGS = {**PEOPLE, **CRESTS, **LANDMARKS, **PRODUCTS, **BYSTANDERS}
 
-LOOKS: tuple[str, ...] = tuple(_DRAWINGS)
-"""Every look's name, `kind/thing`, in a stable order: named ones and those nobody names."""
+OBJECT_CLASSES: tuple[str, ...] = tuple(_DRAWINGS)
+"""Every class's name, `kind/thing`, in a stable order: named ones and those nobody names."""
 
 
 @cache
-def drawn_look(look: str) -> Image.Image:
-    """The look as an RGBA picture cut to its own extent, at most CANVAS pixels a side.
+def draw_object(object_class: str) -> Image.Image:
+    """Draw an object of a class, cut to its own extent, as RGBA of at most CANVAS pixels a side.
 
     Callers must not change the picture: it is kept.
     """
-    if look not in _DRAWINGS:
-        raise ValueError(f"there is no look {look!r}: take one of mqspn.synthetic.LOOKS")
+    if object_class not in _DRAWINGS:
+        known = "mqspn.synthetic.OBJECT_CLASSES"
+        raise ValueError(f"there is no object class {object_class!r}: take one of {known}")
     pen = Pen()
-    _DRAWINGS[look](pen)
+    _DRAWINGS[object_class](pen)
     picture = pen.finished()
     return picture.crop(picture.getchannel("A").getbbox())

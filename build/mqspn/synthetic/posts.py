@@ -5,9 +5,9 @@ A post is a sentence with an image that may show what the sentence names.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -15,7 +15,9 @@ from xml.etree import ElementTree
 
 from tqdm import tqdm
 
-from mqspn.synthetic.object_classes import LOOKS
+from mqspn.errors import BuildError
+from mqspn.files.replace import replace_text
+from mqspn.synthetic.object_classes import OBJECT_CLASSES
 from mqspn.synthetic.scene import Box, SceneObject, compose_scene
 from mqspn.synthetic.sentences import (
     AMBIGUOUS_CONTEXT,
@@ -38,8 +40,10 @@ _KIND_WEIGHTS = {
     NO_ENTITY: 0.06,
 }
 _MOST_OBJECTS = 4
-_ENTITY_LOOKS = tuple(entity.look for entity in ENTITIES if entity.look is not None)
-_BYSTANDERS = tuple(look for look in LOOKS if look not in _ENTITY_LOOKS)
+_ENTITY_CLASSES = tuple(
+    entity.object_class for entity in ENTITIES if entity.object_class is not None
+)
+_BYSTANDERS = tuple(name for name in OBJECT_CLASSES if name not in _ENTITY_CLASSES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +65,15 @@ class Post:
 
     def boxes_of(self, mention: Mention) -> tuple[Box, ...]:
         """Return the boxes of what the mention names; none where it is not in the image."""
-        if mention.entity is None or mention.entity.look is None:
+        if mention.entity is None or mention.entity.object_class is None:
             return ()
-        return tuple(item.box for item in self.objects if item.look == mention.entity.look)
+        return tuple(
+            item.box for item in self.objects if item.object_class == mention.entity.object_class
+        )
 
-    def named_looks(self) -> frozenset[str]:
+    def named_classes(self) -> frozenset[str]:
         """Return the object classes that the sentence names, in the image or not."""
-        return _named_looks(self.sentence)
+        return _named_classes(self.sentence)
 
 
 def synthesize_post(*, split: str, seed: int, index: int) -> Post:
@@ -81,23 +87,25 @@ def synthesize_post(*, split: str, seed: int, index: int) -> Post:
     if kind != AMBIGUOUS_IMAGE and rng.random() < 0.11:
         tags.add("no_image")
     else:
-        looks, decoy = _cast(rng, sentence, kind)
-        keys = {m.entity.look for m in sentence.mentions if m.ambiguous and m.entity is not None}
-        scene = compose_scene(rng, looks, key_looks={look for look in keys if look is not None})
+        classes, decoy = _cast(rng, sentence, kind)
+        keys = {
+            m.entity.object_class for m in sentence.mentions if m.ambiguous and m.entity is not None
+        }
+        scene = compose_scene(rng, classes, key_classes={key for key in keys if key is not None})
         objects, size = scene.objects, scene.image.size
         file = io.BytesIO()
         scene.image.save(file, "JPEG", quality=rng.randint(55, 95))
         jpeg = file.getvalue()
         tags |= {"decoy"} if decoy else set()
-    named = _named_looks(sentence)
-    shown = [item.look for item in objects]
-    if any(look in named for look in shown):
+    named = _named_classes(sentence)
+    shown = [item.object_class for item in objects]
+    if any(name in named for name in shown):
         tags.add("groundable")
-    if any(shown.count(look) > 1 for look in named):
+    if any(shown.count(name) > 1 for name in named):
         tags.add("multi_box")
-    if any(look not in named for look in shown):
+    if any(name not in named for name in shown):
         tags.add("unnamed_object")
-    if any(_look_of(mention) not in shown for mention in sentence.mentions):
+    if any(_class_of(mention) not in shown for mention in sentence.mentions):
         tags.add("ungroundable")
     return Post(
         id=f"{split}_{index:06d}",
@@ -120,21 +128,23 @@ def synthesize_posts(
     folder. `progress`: show a bar on standard error.
 
     Raises:
-        ValueError: `split`, `count` or `seed` is out of range; the message says the range.
+        BuildError: `split`, `count` or `seed` is out of range; the message says the range.
         FileExistsError: the folder has this split already.
     """
     if split not in TEMPLATES:
-        raise ValueError(f"split is {split!r}: choose one of {', '.join(TEMPLATES)}")
+        raise BuildError(f"split is {split!r}: choose one of {', '.join(TEMPLATES)}")
     if count < 1:
-        raise ValueError(f"count is {count}: ask for at least 1 post")
+        raise BuildError(f"count is {count}: ask for at least 1 post")
     if count > 1_000_000:
-        raise ValueError(f"count is {count}: ask for at most 1000000 posts")
+        raise BuildError(f"count is {count}: ask for at most 1000000 posts")
     if seed < 0:
-        raise ValueError(f"seed is {seed}: take a whole number from 0")
+        raise BuildError(f"seed is {seed}: take a whole number from 0")
     text_path = output / "txt" / f"{split}.txt"
     if text_path.exists():
         raise FileExistsError(
-            f"{text_path} exists: choose another output folder, or remove that split first"
+            errno.EEXIST,
+            "exists: choose another output folder, or remove that split first",
+            str(text_path),
         )
     for folder in ("txt", "xml", "images", "annotations"):
         (output / folder).mkdir(parents=True, exist_ok=True)
@@ -148,41 +158,37 @@ def synthesize_posts(
             (output / "xml" / f"{post.id}.xml").write_bytes(xml)
         texts.append(_text(post))
         notes.append(_note(post))
-    _write_text(output / "annotations" / f"{split}.jsonl", notes)
-    _write_text(text_path, texts)  # last: a split without it was not finished
+    replace_text(output / "annotations" / f"{split}.jsonl", "".join(notes))
+    replace_text(text_path, "".join(texts))  # last: a split without it was not finished
 
 
-def _write_text(path: Path, parts: Iterable[str]) -> None:
-    path.write_bytes("".join(parts).encode("utf-8"))
+def _class_of(mention: Mention) -> str | None:
+    return None if mention.entity is None else mention.entity.object_class
 
 
-def _look_of(mention: Mention) -> str | None:
-    return None if mention.entity is None else mention.entity.look
-
-
-def _named_looks(sentence: Sentence) -> frozenset[str]:
-    looks = (_look_of(mention) for mention in sentence.mentions)
-    return frozenset(look for look in looks if look is not None)
+def _named_classes(sentence: Sentence) -> frozenset[str]:
+    classes = (_class_of(mention) for mention in sentence.mentions)
+    return frozenset(name for name in classes if name is not None)
 
 
 def _cast(rng: Random, sentence: Sentence, kind: str) -> tuple[list[str], bool]:
-    """The looks in the image, one an object, and whether one is another sense of a name."""
+    """The class of each object in the image, and whether one is another sense of a name."""
     shown: list[str] = []
-    forbidden = set(_named_looks(sentence))
+    forbidden = set(_named_classes(sentence))
     others: list[str] = []
     for mention in sentence.mentions:
-        look = _look_of(mention)
+        object_class = _class_of(mention)
         if mention.ambiguous and mention.entity is not None:
             senses = SENSES[mention.entity.shared_name or ""]
-            others = [sense.look for sense in senses if sense.look and sense.look != look]
+            others = [s.object_class for s in senses if s.object_class not in (None, object_class)]
             forbidden |= set(others)
-        if look is None or look in shown:
+        if object_class is None or object_class in shown:
             continue
         sure = mention.ambiguous and kind == AMBIGUOUS_IMAGE
         if sure or rng.random() < 0.6:
-            shown.append(look)
+            shown.append(object_class)
     decoy = kind == AMBIGUOUS_CONTEXT and rng.random() < 0.15
-    decoy = decoy and not any(_look_of(m) in shown for m in sentence.mentions if m.ambiguous)
+    decoy = decoy and not any(_class_of(m) in shown for m in sentence.mentions if m.ambiguous)
     copies = [rng.choice(shown)] * rng.choice((1, 1, 2)) if shown and rng.random() < 0.18 else []
     cast = [*shown, *([rng.choice(others)] if decoy else []), *copies][:_MOST_OBJECTS]
     for _ in range(rng.choice((0, 1, 1, 2, 2, 3))):
@@ -192,9 +198,9 @@ def _cast(rng: Random, sentence: Sentence, kind: str) -> tuple[list[str], bool]:
 
 
 def _unnamed(rng: Random, forbidden: set[str]) -> str:
-    """The look of something the sentence does not speak of, half the time of the named world."""
-    pool = _BYSTANDERS if rng.random() < 0.45 else _ENTITY_LOOKS
-    return rng.choice([look for look in pool if look not in forbidden])
+    """A class of object that the sentence does not name, half the time of the named world."""
+    pool = _BYSTANDERS if rng.random() < 0.45 else _ENTITY_CLASSES
+    return rng.choice([name for name in pool if name not in forbidden])
 
 
 def _text(post: Post) -> str:
@@ -225,17 +231,17 @@ def _xml(post: Post) -> bytes | None:
 
 def _note(post: Post) -> str:
     """One line of JSON: tags, every object of the image, and the names that mean several things."""
-    named = post.named_looks()
+    named = post.named_classes()
     by = "image" if AMBIGUOUS_IMAGE in post.tags else "context"
     note = {
         "id": post.id,
         "tags": post.tags,
         "objects": [
             {
-                "look": item.look,
+                "look": item.object_class,
                 "box": item.box,
                 "visible": item.visible,
-                "named": item.look in named,
+                "named": item.object_class in named,
             }
             for item in post.objects
         ],

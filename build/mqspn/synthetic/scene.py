@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mqspn.synthetic.background import draw_background
-from mqspn.synthetic.object_classes import drawn_look
+from mqspn.synthetic.object_classes import draw_object
 
 Box = tuple[int, int, int, int]
 
@@ -38,7 +38,7 @@ _SOLID = 96
 class SceneObject:
     """One object in the image: its class, its box in pixels, and its visible share (0 to 1)."""
 
-    look: str
+    object_class: str
     box: Box
     visible: float
 
@@ -53,7 +53,7 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class _Sprite:
-    look: str
+    object_class: str
     picture: Image.Image
     solid: NDArray[np.bool_]
 
@@ -66,19 +66,21 @@ class _Placed:
     box: Box
 
 
-def compose_scene(rng: Random, looks: Sequence[str], *, key_looks: Collection[str] = ()) -> Scene:
-    """Compose an image that holds one object for each item of `looks`, an object class.
+def compose_scene(
+    rng: Random, classes: Sequence[str], *, key_classes: Collection[str] = ()
+) -> Scene:
+    """Compose an image that holds one object for each item of `classes`.
 
     Each side of the image has 240 to 400 pixels. All chance comes from `rng`. Objects of
-    `key_looks` lie in front and stay visible to at least MIN_VISIBLE_KEY, all others to
+    `key_classes` lie in front and stay visible to at least MIN_VISIBLE_KEY, all others to
     MIN_VISIBLE; no two boxes reach an IoU of MAX_IOU.
     """
     width, height = _image_size(rng)
-    order = sorted(rng.sample(list(looks), len(looks)), key=lambda look: look in key_looks)
+    order = sorted(rng.sample(list(classes), len(classes)), key=lambda name: name in key_classes)
     largest = _SIZE[1] if len(order) < 4 else 0.42
     image = draw_background(rng, width, height)
     while True:
-        placed = _placed(rng, order, key_looks, (width, height), largest)
+        placed = _placed(rng, order, key_classes, (width, height), largest)
         if placed is not None:
             break
         largest = max(_SIZE[0], largest * 0.93)
@@ -88,7 +90,9 @@ def compose_scene(rng: Random, looks: Sequence[str], *, key_looks: Collection[st
     return Scene(
         image=_with_grain(rng, image),
         objects=tuple(
-            SceneObject(look=item.sprite.look, box=item.box, visible=round(share, 3))
+            SceneObject(
+                object_class=item.sprite.object_class, box=item.box, visible=round(share, 3)
+            )
             for item, share in zip(placed, visible, strict=True)
         ),
     )
@@ -106,16 +110,16 @@ def _image_size(rng: Random) -> tuple[int, int]:
 def _placed(
     rng: Random,
     order: Sequence[str],
-    key_looks: Collection[str],
+    key_classes: Collection[str],
     size: tuple[int, int],
     largest: float,
 ) -> list[_Placed] | None:
     """Every object's place, or None where they did not fit."""
     placed: list[_Placed] = []
-    least = [MIN_VISIBLE_KEY if look in key_looks else MIN_VISIBLE for look in order]
-    for look in order:
+    least = [MIN_VISIBLE_KEY if name in key_classes else MIN_VISIBLE for name in order]
+    for object_class in order:
         share = rng.uniform(max(_SMALLEST, min(_SIZE[0], largest)), largest)
-        sprite = _sprite(rng, look, share * min(size))
+        sprite = _sprite(rng, object_class, share * min(size))
         for _ in range(20):
             candidate = _at_random_place(rng, sprite, size)
             if candidate is None or any(
@@ -131,9 +135,9 @@ def _placed(
     return placed
 
 
-def _sprite(rng: Random, look: str, longer_side: float) -> _Sprite:
-    """The look at a size in pixels, stretched, rotated and shifted in colour."""
-    picture = drawn_look(look)
+def _sprite(rng: Random, object_class: str, longer_side: float) -> _Sprite:
+    """Draw an object of a class at a size in pixels, stretched, rotated and shifted in colour."""
+    picture = draw_object(object_class)
     stretch = rng.uniform(0.9, 1.1)
     angle = rng.uniform(-15, 15)
     ratio = longer_side / (max(picture.size) * 1.08)
@@ -146,7 +150,7 @@ def _sprite(rng: Random, look: str, longer_side: float) -> _Sprite:
     shifted.putalpha(alpha)
     shifted = shifted.crop(alpha.point(lambda level: 255 * (level >= _SOLID)).getbbox())
     solid = np.asarray(shifted.getchannel("A")) >= _SOLID
-    return _Sprite(look=look, picture=shifted, solid=solid)
+    return _Sprite(object_class=object_class, picture=shifted, solid=solid)
 
 
 def _colour_shift(rng: Random) -> tuple[float, ...]:

@@ -237,7 +237,7 @@ def _fillings(rng: Random, template: str, split: str, kind: str) -> dict[str, _F
 
 def _plain_weight(entity: Entity) -> int:
     """Entities that share no name are named twice as often here: they appear nowhere else."""
-    return 2 if entity.shared_name is None and entity.look is not None else 1
+    return 2 if entity.shared_name is None and entity.object_class is not None else 1
 
 
 def _filling(rng: Random, entity: Entity, shared_name: str | None) -> _Filling:

@@ -15,22 +15,28 @@ class Entity:
     """A person, place, organisation or other thing with a name, and how images show it.
 
     `type` is PER, LOC, ORG or OTHER (MISC in the papers). `names` mean this entity wherever they
-    stand; `shared_name`, if any, means other entities too. `look` is the object class that shows
-    the entity, None where no image ever does. `role` says which slots of a template it can fill:
+    stand; `shared_name`, if any, means other entities too. `object_class` shows the entity,
+    None where no image ever does. `role` says which slots of a template it can fill:
     PER, LOC, ORG, TEAM (a club, which fills ORG too), MISC (a thing one can buy) or EVENT.
     """
 
     names: tuple[str, ...]
     type: str
     role: str
-    look: str | None = None
+    object_class: str | None = None
     shared_name: str | None = None
 
 
-def _entity(role: str, names: str, look: str | None = None, shared: str | None = None) -> Entity:
+def _entity(
+    role: str, names: str, object_class: str | None = None, shared: str | None = None
+) -> Entity:
     entity_type = {"TEAM": ORG, "MISC": OTHER, "EVENT": OTHER}.get(role, role)
     return Entity(
-        names=tuple(names.split(", ")), type=entity_type, role=role, look=look, shared_name=shared
+        names=tuple(names.split(", ")),
+        type=entity_type,
+        role=role,
+        object_class=object_class,
+        shared_name=shared,
     )
 
 

@@ -64,11 +64,12 @@ def region_encoder_stage(
     posts = [post for post in posts if post.image is not None and post.objects]
     if not posts:
         raise ValueError(
-            "training.region_encoder needs annotations/<split>.jsonl with the objects' looks; "
+            "training.region_encoder needs annotations/<split>.jsonl with the objects' classes; "
             "without them set training.region_encoder.epochs to 0 and use a pretrained encoder"
         )
     looks = {
-        look: i + 1 for i, look in enumerate(sorted({o.look for p in posts for o in p.objects}))
+        look: i + 1
+        for i, look in enumerate(sorted({o.object_class for p in posts for o in p.objects}))
     }
     torch.manual_seed(settings.training.seed)
     classifier = _LookClassifier(encoder, len(looks) + 1).to(encoder.mean.device)
@@ -90,7 +91,7 @@ def region_encoder_stage(
                     extent = np.tile(box[2:] - box[:2], 2)
                     box = box + random.uniform(-jitter, jitter, 4) * extent
                     boxes[i, j] = np.clip(box, 0, 1)
-                    labels[i, j] = looks.get(objects[j].look, -100)
+                    labels[i, j] = looks.get(objects[j].object_class, -100)
                 else:
                     boxes[i, j], clear = _background(taken, random)
                     labels[i, j] = 0 if clear else -100

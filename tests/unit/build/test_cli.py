@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mqspn_client
 import pytest
 from mqspn.cli import app, main
+from mqspn.data.errors import DataError, Problem
+from mqspn.engines.errors import EngineError
+from mqspn.errors import BuildError
+from mqspn.export import ExportError
+from mqspn.files.fingerprint import FingerprintError
+from mqspn.repository.errors import RepositoryError
+from mqspn.serving import ServerError
+from mqspn_client import ServerUnreachableError
 from typer.testing import CliRunner
 
 
@@ -109,6 +119,93 @@ def test_errors_are_plain(
         main()
     assert ended.value.code in (1, 2)
     assert message in " ".join(capsys.readouterr().err.split())
+
+
+def call(monkeypatch: pytest.MonkeyPatch, inside: Callable[[], object]) -> None:
+    """`mqspn export`, whose work is ``inside``."""
+    monkeypatch.setattr("mqspn.checkpoint.load_checkpoint", lambda folder: inside())
+    monkeypatch.setattr("sys.argv", ["mqspn", "export", "--checkpoint", "a", "--output", "b"])
+    main()
+
+
+def fail(error: BaseException) -> Callable[[], object]:
+    def inside() -> None:
+        raise error
+
+    return inside
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (BuildError("a.yaml: mend this"), "a.yaml: mend this"),
+        (DataError([Problem(Path("a.txt"), 3, "no tag")]), "a.txt:3: no tag"),
+        (RepositoryError("name another folder"), "name another folder"),
+        (EngineError("give more posts"), "give more posts"),
+        (ExportError("they differ"), "they differ"),
+        (ServerError("no server"), "no server"),
+        (FingerprintError("a.run is another's"), "a.run is another's"),
+        (ServerUnreachableError("127.0.0.1:1: nobody answers"), "127.0.0.1:1: nobody answers"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "a.jpg"), "a.jpg: No such file"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), "a/b: Permission denied"),
+        (OSError(errno.ENOSPC, "No space left on device", "c.pt"), "c.pt: No space left on device"),
+        (FileNotFoundError("x is not a checkpoint"), "x is not a checkpoint"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(
+    error: Exception,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, fail(error))
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == f"mqspn: {line}\n"
+
+
+def test_a_fault_of_ours_keeps_its_traceback() -> None:
+    code = (
+        "import sys; import numpy as np; import mqspn.checkpoint\n"
+        "def load_checkpoint(folder): return np.ones((2, 3)) + np.ones((4, 5))\n"
+        "mqspn.checkpoint.load_checkpoint = load_checkpoint\n"
+        "from mqspn.cli import main; main()"
+    )
+    done = run("export", "--checkpoint", "a", "--output", "b", code=code)
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "in load_checkpoint" in done.stderr
+    assert "ValueError: operands could not be broadcast together with shapes (2,3) (4,5)" in (
+        done.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("shapes differ"),
+        KeyError("missing"),
+        RuntimeError("out of order"),
+        ConnectionResetError(errno.ECONNRESET, "Connection reset by peer"),
+        ModuleNotFoundError("No module named 'mqspn.gone'", name="mqspn.gone"),
+    ],
+)
+def test_other_errors_are_not_swallowed(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(type(error)) as raised:
+        call(monkeypatch, fail(error))
+    assert raised.value is error
+    assert not capsys.readouterr().err
+
+
+def test_an_interrupt_ends_it_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        call(monkeypatch, fail(KeyboardInterrupt()))
+    assert ended.value.code in (1, 130)
+    assert "Traceback" not in capsys.readouterr().err
 
 
 SYNTHESIZE = ("--split", "dev", "--count", "3", "--seed", "4", "--output")

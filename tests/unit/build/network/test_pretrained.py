@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from mqspn.checkpoint import Checkpoint
+from mqspn.errors import BuildError
 from mqspn.network.pretrained import build_transformer
 from mqspn.settings import EncoderSettings
 from transformers import (
@@ -74,3 +75,16 @@ def test_weights_that_do_not_cover_the_configuration_are_refused(bert: Path) -> 
     BertConfig.from_pretrained(bert, num_hidden_layers=2).save_pretrained(bert)
     with pytest.raises(ValueError, match=r"lacks 16 of its configuration's weights, .*layer\.1\."):
         load(AutoModel, bert)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "brt"},
+        {"model_type": "bert", "hidden_size": 30, "num_attention_heads": 4},
+    ],
+)
+def test_a_configuration_that_makes_no_encoder_is_refused(config: dict[str, Any]) -> None:
+    settings = EncoderSettings(config={**config, "num_hidden_layers": 1})
+    with pytest.raises(BuildError, match=f"config of '{config['model_type']}' is refused"):
+        build_transformer(AutoModel, settings, None)

@@ -68,7 +68,7 @@ def test_an_empty_image_is_no_post_without_one(checkpoint: Checkpoint, posts: li
     image = posts[1].image
     assert image is not None
     image.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"p1\.jpg is empty"):
+    with pytest.raises(ValueError, match=r"p1\.jpg: is empty"):
         compute(checkpoint, posts)
 
 

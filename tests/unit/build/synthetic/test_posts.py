@@ -10,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from mqspn.synthetic import LOOKS, synthesize_posts
+from mqspn.synthetic import OBJECT_CLASSES, synthesize_posts
 from mqspn.synthetic.posts import synthesize_post
 from mqspn.synthetic.scene import MIN_VISIBLE, MIN_VISIBLE_KEY
 from mqspn.synthetic.world import ENTITIES, SENSES
@@ -202,7 +202,7 @@ def test_boxes_lie_in_the_image_and_agree(posts: list[Read]) -> None:
             width, height = image.size
         assert 1 <= len(objects) <= 4
         for item in objects:
-            assert item["look"] in LOOKS
+            assert item["look"] in OBJECT_CLASSES
             x1, y1, x2, y2 = item["box"]
             assert 0 <= x1 < x2 <= width
             assert 0 <= y1 < y2 <= height
@@ -242,8 +242,8 @@ def test_ambiguous_names_are_decided_by_the_image(posts: list[Read]) -> None:
     for post in posts:
         for item in post.note["ambiguous"]:
             entities = senses[squeezed(" ".join(post.words[item["start"] : item["end"]]))]
-            shown = {entity.look for entity in entities} & set(post.shown())
-            right = next(entity.look for entity in entities if entity.type == item["type"])
+            shown = {entity.object_class for entity in entities} & set(post.shown())
+            right = next(entity.object_class for entity in entities if entity.type == item["type"])
             assert post.labels[item["start"]] == f"B-{item['type']}"
             assert len(shown) <= 1
             if item["by"] == "image":
@@ -268,14 +268,14 @@ def test_a_shared_name_is_always_marked(posts: list[Read]) -> None:
 
 
 def test_every_named_look_in_the_image_is_marked_named(posts: list[Read]) -> None:
-    looks = {
-        squeezed(name): entity.look
+    classes = {
+        squeezed(name): entity.object_class
         for entity in ENTITIES
         for name in entity.names
-        if entity.look is not None
+        if entity.object_class is not None
     }
     for post in posts:
         for name, _ in post.names():
-            look = looks.get(squeezed(name))
+            object_class = classes.get(squeezed(name))
             for item in post.note["objects"]:
-                assert item["look"] != look or item["named"]
+                assert item["look"] != object_class or item["named"]

@@ -7,55 +7,55 @@ from random import Random
 
 import numpy as np
 import pytest
-from mqspn.synthetic import LOOKS
-from mqspn.synthetic.object_classes import drawn_look
+from mqspn.synthetic import OBJECT_CLASSES
+from mqspn.synthetic.object_classes import draw_object
 from mqspn.synthetic.pen import CANVAS
 from mqspn.synthetic.scene import MAX_IOU, MIN_VISIBLE, MIN_VISIBLE_KEY, compose_scene
 from mqspn.synthetic.world import ENTITIES
 
 
 def test_every_look_is_drawn_and_has_its_own_name() -> None:
-    assert len(set(LOOKS)) == len(LOOKS)
-    for look in LOOKS:
-        picture = drawn_look(look)
+    assert len(set(OBJECT_CLASSES)) == len(OBJECT_CLASSES)
+    for object_class in OBJECT_CLASSES:
+        picture = draw_object(object_class)
         assert picture.mode == "RGBA"
         assert min(picture.size) > 0.25 * CANVAS
         assert max(picture.size) <= CANVAS
 
 
-def test_every_entity_has_a_look_of_its_own_or_none() -> None:
-    looks = [entity.look for entity in ENTITIES if entity.look is not None]
-    assert len(looks) >= 48
-    assert len(set(looks)) == len(looks)
-    assert set(looks) < set(LOOKS)
+def test_every_entity_has_a_class_of_its_own_or_none() -> None:
+    classes = [entity.object_class for entity in ENTITIES if entity.object_class is not None]
+    assert len(classes) >= 48
+    assert len(set(classes)) == len(classes)
+    assert set(classes) < set(OBJECT_CLASSES)
     assert {entity.type for entity in ENTITIES} == {"PER", "LOC", "ORG", "OTHER"}
 
 
 def test_looks_differ_at_the_size_of_a_small_crop() -> None:
     small = {}
-    for look in LOOKS:
-        pixels = np.asarray(drawn_look(look).resize((16, 16)).convert("RGBA"), np.float32)
-        small[look] = pixels[..., :3] * pixels[..., 3:] / 255
-    for one, other in combinations(LOOKS, 2):
+    for object_class in OBJECT_CLASSES:
+        pixels = np.asarray(draw_object(object_class).resize((16, 16)).convert("RGBA"), np.float32)
+        small[object_class] = pixels[..., :3] * pixels[..., 3:] / 255
+    for one, other in combinations(OBJECT_CLASSES, 2):
         assert np.abs(small[one] - small[other]).mean() > 12, (one, other)
 
 
 def test_an_unknown_look_is_named() -> None:
     with pytest.raises(ValueError, match="person/nobody"):
-        drawn_look("person/nobody")
+        draw_object("person/nobody")
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_objects_are_apart_and_seen(seed: int) -> None:
     rng = Random(seed)
-    looks = rng.sample(LOOKS, 4)
-    scene = compose_scene(rng, looks, key_looks=looks[:1])
+    classes = rng.sample(OBJECT_CLASSES, 4)
+    scene = compose_scene(rng, classes, key_classes=classes[:1])
     width, height = scene.image.size
     assert 240 <= min(width, height) <= max(width, height) <= 400
     assert 0.64 < width / height < 1.53
-    assert sorted(item.look for item in scene.objects) == sorted(looks)
+    assert sorted(item.object_class for item in scene.objects) == sorted(classes)
     for item in scene.objects:
-        assert item.visible >= (MIN_VISIBLE_KEY if item.look == looks[0] else MIN_VISIBLE)
+        assert item.visible >= (MIN_VISIBLE_KEY if item.object_class == classes[0] else MIN_VISIBLE)
         longer = max(item.box[2] - item.box[0], item.box[3] - item.box[1])
         assert 0.12 * min(width, height) < longer < 0.65 * min(width, height)
     for one, other in combinations(scene.objects, 2):
@@ -69,8 +69,8 @@ def test_objects_are_apart_and_seen(seed: int) -> None:
 def test_a_box_is_tight_around_what_was_drawn() -> None:
     """Each side of the box touches the dark contour that every object has."""
     for seed in range(6):
-        look = Random(seed).choice(LOOKS)
-        scene = compose_scene(Random(seed), [look])
+        object_class = Random(seed).choice(OBJECT_CLASSES)
+        scene = compose_scene(Random(seed), [object_class])
         pixels = np.asarray(scene.image, np.int16)
         x1, y1, x2, y2 = scene.objects[0].box
         edges = (pixels[y1, x1:x2], pixels[y2 - 1, x1:x2], pixels[y1:y2, x1], pixels[y1:y2, x2 - 1])

@@ -75,7 +75,7 @@ def test_senses_differ_in_type() -> None:
     for senses in SENSES.values():
         assert len(senses) >= 2
         assert len({sense.type for sense in senses}) == len(senses)
-        assert None not in {sense.look for sense in senses}
+        assert None not in {sense.object_class for sense in senses}
 
 
 @pytest.mark.parametrize("split", SPLITS)
