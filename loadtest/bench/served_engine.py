@@ -14,7 +14,7 @@ __all__ = ["ServedEngine"]
 
 
 class ServedEngine:
-    """A `mqspn.engines.tensor_gate.Runner` over the model ``name`` of the server at ``url``."""
+    """A `mqspn.parity.Runner` over the model ``name`` of the server at ``url``."""
 
     def __init__(self, url: str, name: str) -> None:
         self.url = url

@@ -19,7 +19,7 @@ from mqspn_backend.tensors import ENGINES
 from mqspn.repository.engine_precision import engine_precision
 from mqspn.repository.errors import PlanError
 from mqspn.repository.runtime import Runtime
-from mqspn.repository.shape_profiles import ShapeRange, serving_profile
+from mqspn.repository.shape_profiles import ShapeRange, shape_profile
 
 __all__ = [
     "PLAN",
@@ -54,10 +54,10 @@ class Manifest:
     ``onnx_sha256`` is of the repository's FP32 graph, ``plan_sha256`` of the plan itself.
     ``engine`` and ``engine_version``: "tensorrt" or "tensorrt-rtx" and what built it.
     ``compute_capability`` and ``gpu``: the GPU it was built on. ``converter`` made the graph of a
-    lower precision, with the layers named in ``kept_in_fp32``. ``profile``: each input's range of
-    shapes. ``mqspn_version`` wrote this file. ``calibration``: what INT8 was calibrated on, see
-    `mqspn.engines.quantisation.calibration_digest`. ``left_in_fp32``: nodes that the converter
-    left in FP32 by itself.
+    lower precision, with the layers named in ``kept_in_fp32``. ``profile``: the shape profile, each
+    input's range of shapes. ``mqspn_version`` wrote this file. ``calibration``: what INT8 was
+    calibrated on, see `mqspn.engines.quantisation.calibration_digest`. ``left_in_fp32``: nodes
+    that the converter left in FP32 by itself.
     """
 
     model: str
@@ -113,7 +113,7 @@ class Manifest:
 
 
 def manifest_path(plan: Path) -> Path:
-    """The manifest of ``plan`` lies beside it."""
+    """Name the manifest of ``plan``, which lies beside it."""
     return plan.with_name(f"{plan.name}.json")
 
 
@@ -127,8 +127,11 @@ def digest(path: Path) -> str:
 
 
 def read_manifest(plan: Path) -> Manifest | None:
-    """The manifest of ``plan``; None where plan or manifest is absent or they do not belong
-    together, so that nothing is known of the plan."""
+    """Read the manifest of ``plan``.
+
+    None where plan or manifest is absent or they do not belong together, so that nothing is known
+    of the plan.
+    """
     try:
         manifest = Manifest.from_json(manifest_path(plan).read_text(encoding="utf-8"))
         return manifest if digest(plan) == manifest.plan_sha256 else None
@@ -137,7 +140,7 @@ def read_manifest(plan: Path) -> Manifest | None:
 
 
 def engine_models(repository: Path) -> list[str]:
-    """The models of ``repository`` whose GPU profile serves a plan."""
+    """List the models of ``repository`` that serve a plan under the serving profile "gpu"."""
     return [
         path.parent.name
         for path in sorted(repository.glob("*/config.pbtxt"))
@@ -153,7 +156,7 @@ def check_plans(
     mend: str | None = None,
     precision: str | None = None,
 ) -> None:
-    """`check_manifest` of every engine model of ``repository``; raises PlanError for the first.
+    """Check every plan of ``repository`` (`check_manifest`); raises PlanError for the first.
 
     A repository without one of them is refused too.
     """
@@ -163,7 +166,7 @@ def check_plans(
 
 
 def check_engine_models(repository: Path) -> None:
-    """Raise PlanError where ``repository`` lacks a model that a GPU runs, or its graph."""
+    """Check that ``repository`` has every model that a GPU runs, and its graph; else PlanError."""
     models = engine_models(repository)
     for model in ENGINES:
         graph = repository / model / "1" / "model.onnx"
@@ -188,7 +191,7 @@ def check_manifest(
     mend: str | None = None,
     precision: str | None = None,
 ) -> Manifest:
-    """The manifest of the plan of ``model`` if ``runtime`` may serve it for ``repository``.
+    """Check that ``runtime`` may serve the plan of ``model`` for ``repository``; its manifest.
 
     ``plans``: the folder with `<model>.plan`, where the plans are not in the repository. ``mend``:
     what makes the right plan, where that is not `mqspn compile` itself. ``precision``: the one that
@@ -237,7 +240,7 @@ def check_manifest(
     if digest(graph) != manifest.onnx_sha256:
         wanted = f"the {graph.name} beside it" if plans is None else str(graph)
         raise refuse("a plan of another graph", f"one of {wanted}")
-    if manifest.profile != serving_profile(repository, model):
+    if manifest.profile != shape_profile(repository, model):
         raise refuse(
             "a plan for other batch sizes or token lengths",
             "those of the model configuration and serving.json",
