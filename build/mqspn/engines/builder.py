@@ -6,7 +6,6 @@ that GPU; TensorRT-RTX compiles without one, for every GPU that it knows.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Literal
 
 from mqspn.engines.build_progress import Progress, progress_monitor, signals_held
 from mqspn.engines.errors import BuilderMissingError, GraphError
+from mqspn.files.replace import replacing
 from mqspn.repository.errors import ShapeProfileError
 from mqspn.repository.graph_check import find_mismatches
 from mqspn.repository.shape_profiles import ShapeRange
@@ -103,9 +103,8 @@ class EngineBuilder:
                     f"{self.flavour} {self.version} does not build {graph}: {self._why()}"
                 )
             if timing_cache is not None:
-                new = timing_cache.with_name(f".{timing_cache.name}.{os.getpid()}.partial")
-                new.write_bytes(bytes(config.get_timing_cache().serialize()))
-                os.replace(new, timing_cache)
+                with replacing(timing_cache, shared=True) as file:
+                    file.write(bytes(config.get_timing_cache().serialize()))
             return bytes(plan)
 
     def _read_graph(self, model: str, graph: Path) -> Any:

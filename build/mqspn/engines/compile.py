@@ -29,7 +29,7 @@ from mqspn.engines.precision import Precision, convert_graph
 from mqspn.engines.quantisation import Batch, calibration_batches, choose_posts
 from mqspn.engines.samples import sample_batches, synthetic_posts
 from mqspn.engines.tensor_gate import TensorResult, check_tensors
-from mqspn.files.replace import replace_text, replacing
+from mqspn.files.replace import replacing
 from mqspn.parity import Difference, Runner
 from mqspn.repository.errors import PlanError
 from mqspn.repository.manifest import manifest_path
@@ -167,11 +167,15 @@ def _build(job: EngineJob, builder: EngineBuilder, progress: Progress | None) ->
 
 
 def _write(job: EngineJob) -> None:
-    """Both files appear whole; cut off between them, the plan counts as unknown and is rebuilt."""
-    with replacing(job.plan) as file:
-        file.write(job.built)
+    """Write the plan and its manifest, each of them whole or not at all.
+
+    Cut off between them, the plan counts as unknown and is built again.
+    """
     manifest = replace(job.manifest, plan_sha256=hashlib.sha256(job.built).hexdigest())
-    replace_text(manifest_path(job.plan), manifest.to_json())
+    with replacing(job.plan, shared=True) as file:
+        file.write(job.built)
+    with replacing(manifest_path(job.plan), shared=True) as file:
+        file.write(manifest.to_json().encode())
 
 
 def _result(job: EngineJob) -> CompiledEngine:

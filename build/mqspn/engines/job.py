@@ -14,9 +14,10 @@ from mqspn.engines.kept_layers import KeptLayers
 from mqspn.engines.precision import Precision, converter_version
 from mqspn.engines.quantisation import Batch, calibration_digest, choose_posts
 from mqspn.engines.tensor_gate import TensorResult
+from mqspn.files.digest import file_sha256
 from mqspn.repository import ENGINES
 from mqspn.repository.engine_precision import engine_precision
-from mqspn.repository.manifest import NO_GPU, Manifest, digest, read_manifest
+from mqspn.repository.manifest import NO_GPU, Manifest, read_manifest
 from mqspn.repository.runtime import find_gpus
 from mqspn.repository.shape_profiles import shape_profile
 
@@ -91,7 +92,7 @@ def plan_jobs(
         kept = [layers for layers in settings.kept if lower and layers.graph == model]
         manifest = Manifest(
             model=model,
-            onnx_sha256=digest(graphs[model]),
+            onnx_sha256=file_sha256(graphs[model]),
             engine=settings.flavour,
             engine_version=builder.version,
             compute_capability=gpus[0].compute_capability if gpus else NO_GPU,

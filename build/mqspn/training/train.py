@@ -24,6 +24,7 @@ from mqspn.checkpoint import (
 )
 from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
+from mqspn.files.fingerprint import Fingerprint, fingerprint_digest
 from mqspn.files.lock import lock_folder
 from mqspn.files.replace import replace_text
 from mqspn.network import Mqspn
@@ -34,7 +35,7 @@ from mqspn.training.network import network_stage
 from mqspn.training.processes import join_processes
 from mqspn.training.region_encoder import region_encoder_stage
 from mqspn.training.region_proposer import region_proposer_stage
-from mqspn.training.run_claim import claim_run, digest_of, make_claim
+from mqspn.training.run_fingerprint import begin_run, run_fingerprint
 from mqspn.training.stage import Stage, StageReport
 from mqspn.training.tokenizer import build_tokenizer
 from mqspn.training.visual_side import take_visual_side
@@ -73,7 +74,7 @@ def train(
         check_complete(visual_from)
     labels = {t.label: t.name for t in settings.types}
     splits = {split: read_split(data, split, labels=labels) for split in ("train", "dev")}
-    claim = make_claim(
+    fingerprint = run_fingerprint(
         settings,
         [*splits["train"], *splits["dev"]],
         visual_from=visual_from,
@@ -81,7 +82,7 @@ def train(
     )
     accelerator = join_processes(device, settings.training.mixed_precision)
     main = accelerator.is_main_process
-    done = _finished(output, claim)
+    done = _finished(output, fingerprint)
     if done is not None:
         if main:
             log.warning("%s is this run's checkpoint, already finished; nothing is done", output)
@@ -91,7 +92,7 @@ def train(
         checkpoint, report = _train(
             settings,
             splits,
-            claim,
+            fingerprint,
             accelerator,
             run=run,
             visual_from=visual_from,
@@ -108,7 +109,7 @@ def train(
 def _train(
     settings: Settings,
     splits: Mapping[str, Sequence[Post]],
-    claim: dict[str, Any],
+    fingerprint: Fingerprint,
     accelerator: Accelerator,
     *,
     run: Path,
@@ -122,7 +123,7 @@ def _train(
     main = accelerator.is_main_process
     train_posts, dev_posts = splits["train"], splits["dev"]
     with accelerator.main_process_first():
-        claim_run(run, claim)
+        begin_run(run, fingerprint)
         tokenizer = _tokenizer(run / "tokenizer.json", settings, train_posts)
         torch.manual_seed(settings.training.seed)
         model = Mqspn(settings, tokenizer).to(accelerator.device)
@@ -162,7 +163,7 @@ def _train(
     reports.append(finish(stage))
     accelerator.end_training()
     report = {
-        "run": digest_of(claim),
+        "run": fingerprint_digest(fingerprint),
         "settings": asdict(settings),
         "seed": settings.training.seed,
         "machine": _machine(accelerator),
@@ -179,14 +180,14 @@ def _train(
     return checkpoint, report
 
 
-def _finished(output: Path, claim: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(output: Path, fingerprint: Fingerprint) -> dict[str, Any] | None:
     """The report of this run where its checkpoint is in ``output``; ValueError for another's."""
     if output.exists() and not output.is_dir():
         raise ValueError(f"{output} is not a folder; name another --output")
     if not holds_weights(output):
         return None
     report = read_report(output)
-    if report.get("run") != digest_of(claim):
+    if report.get("run") != fingerprint_digest(fingerprint):
         raise ValueError(
             f"{output} holds a checkpoint of another run; name another --output, or delete it"
         )
