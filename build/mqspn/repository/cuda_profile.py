@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mqspn_backend.providers import Provider
 from mqspn_backend.tensors import MODELS, ModelSpec
 
 from mqspn.repository.errors import RepositoryError
@@ -27,6 +26,8 @@ class CudaProfile:
     fp16: bool = False
 
     def __post_init__(self) -> None:
+        from mqspn_backend.providers import Provider  # ONNX Runtime: not in the server's image
+
         try:
             Provider(name=self.provider, fp16=self.fp16)
         except ValueError as error:  # the backend's
