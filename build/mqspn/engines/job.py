@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
+import mqspn
 from mqspn.engines.builder import EngineBuilder
 from mqspn.engines.compile_settings import CompileSettings
 from mqspn.engines.kept_layers import KeptLayers
@@ -102,7 +102,7 @@ def plan_jobs(
             kept_in_fp32=tuple(sorted({layers.name for layers in kept})),
             profile=shape_profile(settings.repository, model),
             builder_flags=flags,
-            mqspn_version=version("mqspn-triton"),
+            mqspn_version=mqspn.__version__,
             calibration=calibration if precision == "int8" else None,
         )
         there = None if settings.force else read_manifest(settings.plan(model))

@@ -1,4 +1,4 @@
-"""Choose a checkpoint's decoding settings on annotated posts, from what its network said once."""
+"""Choose a checkpoint's decoding settings on annotated posts; the network runs only once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Metric = Literal["gmner", "mner"]
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """The settings before and after, their scores on all posts, and what choosing gains elsewhere.
+    """Settings before and after, their scores on all posts, and the gain on unseen posts.
 
     ``held_out``: F1 gains on the halves of the posts that a choice did not see, see
     `mqspn.evaluation.decoding_search.held_out_gains`.
@@ -117,7 +117,7 @@ def tune(
 
 
 def check_posts(posts: Sequence[Post]) -> None:
-    """Raises ValueError where there is nothing to choose on: under two posts, or no entity."""
+    """Raise ValueError where there is nothing to choose on: under two posts, or no entity."""
     if len(posts) < 2 or not any(post.entities for post in posts):
         entities = sum(len(post.entities) for post in posts)
         raise ValueError(
@@ -132,7 +132,7 @@ def check_writable(folder: Path) -> None:
 
 
 def write_decoding(folder: Path, decoding: DecodingSettings) -> None:
-    """Put ``decoding`` into the settings of the checkpoint in ``folder``; all else stays."""
+    """Write ``decoding`` into the settings of the checkpoint in ``folder``; all else stays."""
     path = _settings_file(folder)
     values = json.loads(path.read_text(encoding="utf-8"))
     values["decoding"] = asdict(decoding)
