@@ -36,7 +36,7 @@ from mqspn.repository.manifest import (
     manifest_path,
 )
 from mqspn.repository.runtime import Runtime, find_runtime
-from mqspn.repository.shape_profiles import serving_profile
+from mqspn.repository.shape_profiles import shape_profile
 from mqspn.serving.backend_directory import link_backends, server_environment
 from mqspn.serving.find_server import find_server
 from mqspn.serving.server_settings import ServerSettings
@@ -75,7 +75,7 @@ def plan_folder(
         model: {
             "onnx_sha256": file_sha256(repository / model / "1" / "model.onnx"),
             "profile": {
-                name: asdict(shapes) for name, shapes in serving_profile(repository, model).items()
+                name: asdict(shapes) for name, shapes in shape_profile(repository, model).items()
             },
         }
         for model in engine_models(repository)

@@ -38,8 +38,8 @@ from bench.torch_network import TorchNetwork, flops_by_engine, network_inputs, p
 from mqspn.data.posts import Post
 from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
 from mqspn.engines.precision import PRECISIONS, Precision
-from mqspn.engines.samples import drawn_posts, sample_batches
-from mqspn.engines.tensor_gate import TOLERANCE, compare_tensors
+from mqspn.engines.samples import sample_batches, synthetic_posts
+from mqspn.engines.tensor_gate import TOLERANCE, check_tensors
 from mqspn.evaluation.metrics import PredictedEntity
 from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.evaluation.predictors import ServedPredictor
@@ -64,7 +64,7 @@ def run(settings: RunSettings, output: Path | None) -> dict[str, Any]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mqspn-gpu-")))
-        posts = stack.enter_context(drawn_posts(settings.posts))
+        posts = stack.enter_context(synthetic_posts(settings.posts))
         sent = [LoadPost(p.id, p.text, p.image.read_bytes() if p.image else None) for p in posts]
         system = None
         with report.part("checkpoint and repository"):
@@ -165,10 +165,16 @@ def _check_answers(
     batches = sample_batches(GraphPipeline(system.repository), posts)
     for model, graph in graph_paths(system.repository).items():
         served = ServedEngine(server.url, model)
-        difference = compare_tensors(model, OnnxEngine(graph, threads=2), served, batches[model])
-        differences[model] = difference.largest
-        if difference.largest > tolerance:
-            report.fail(f"answers: {difference}; more than {tolerance:g}")
+        result = check_tensors(
+            model,
+            OnnxEngine(graph, threads=2),
+            served,
+            batches[model],
+            precision=settings.served_precision,
+        )
+        differences[model] = result.difference.largest
+        if result.refusal is not None:
+            report.fail(f"answers: {result.difference}; more than {tolerance:g}")
     report["engines"] = {"tolerance": tolerance, "largest_difference": differences}
 
 

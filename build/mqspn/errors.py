@@ -4,7 +4,7 @@
     ├── mqspn.files.fingerprint.FingerprintError  a folder that was made of something else
     ├── mqspn.data.errors.DataError               a data set that cannot be read
     ├── mqspn.repository.errors.RepositoryError   a model repository that cannot be made or served
-    ├── mqspn.export.ExportError                  a graph that differs from PyTorch
+    ├── mqspn.export.errors.ExportError           a graph that differs from PyTorch
     ├── mqspn.engines.errors.EngineError          an engine that cannot be made
     └── mqspn.serving.errors.ServerError          a server that cannot be started
 

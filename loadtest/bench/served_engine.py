@@ -14,7 +14,7 @@ __all__ = ["ServedEngine"]
 
 
 class ServedEngine:
-    """Runs the model ``name`` of the server at ``url``."""
+    """Runs the model ``name`` of the server at ``url``: a `mqspn.parity.Runner`."""
 
     def __init__(self, url: str, name: str) -> None:
         self.url = url

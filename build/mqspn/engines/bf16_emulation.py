@@ -13,13 +13,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from mqspn.engines.errors import PrecisionError
 from mqspn.engines.precision import Precision
 
 __all__ = ["emulate_bf16", "runnable_graph"]
 
 
 def runnable_graph(graph: Path, precision: Precision) -> Path:
-    """What ONNX Runtime runs of a converted ``graph``: itself, or `emulate_bf16`'s beside it."""
+    """Return what ONNX Runtime runs of a converted ``graph``: itself, or its BF16 emulation."""
     if precision != "bf16":
         return graph
     emulated = graph.with_suffix(".emulated.onnx")
@@ -30,7 +31,7 @@ def runnable_graph(graph: Path, precision: Precision) -> Path:
 def emulate_bf16(source: Path, target: Path) -> None:
     """Write the BF16 graph ``source`` to ``target`` as FP32 with roundings.
 
-    Raises ValueError for a graph without a BF16 tensor.
+    Raises PrecisionError for a graph without a BF16 tensor.
     """
     model = onnx.shape_inference.infer_shapes(onnx.load(str(source)))
     graph = model.graph
@@ -41,7 +42,7 @@ def emulate_bf16(source: Path, target: Path) -> None:
     }
     weights = [w for w in graph.initializer if w.data_type == TensorProto.BFLOAT16]
     if not rounded and not weights:
-        raise ValueError(f"{source} holds no BF16 tensor")
+        raise PrecisionError(f"{source} holds no BF16 tensor")
     for weight in weights:
         weight.CopyFrom(_widened(weight))
     nodes = []

@@ -6,19 +6,16 @@ that GPU; TensorRT-RTX compiles without one, for every GPU that it knows.
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from mqspn_backend.tensors import MODELS, tensor
-
+from mqspn.engines.build_progress import Progress, progress_monitor, signals_held
 from mqspn.engines.errors import BuilderMissingError, GraphError
+from mqspn.files.replace import replacing
 from mqspn.repository.errors import ShapeProfileError
+from mqspn.repository.graph_check import find_mismatches
 from mqspn.repository.shape_profiles import ShapeRange
 
 __all__ = ["FLAVOURS", "EngineBuilder", "Flavour"]
@@ -28,9 +25,6 @@ Flavour = Literal["tensorrt", "tensorrt-rtx"]
 FLAVOURS: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 #: The oldest version whose strongly typed networks are what is used here.
 _OLDEST = {"tensorrt": (10, 12), "tensorrt-rtx": (1, 2)}
-
-#: Called with the builder's phase, its steps done and their number.
-Progress = Callable[[str, int, int], None]
 
 
 class EngineBuilder:
@@ -83,7 +77,7 @@ class EngineBuilder:
         timing_cache: Path | None = None,
         progress: Progress | None = None,
     ) -> bytes:
-        """The plan of the ONNX ``graph`` of engine ``model`` for the shapes of ``profile``.
+        """Build the plan of the ONNX ``graph`` of engine ``model`` for shape profile ``profile``.
 
         A Ctrl-C or a SIGTERM has its effect at the builder's next step.
 
@@ -91,19 +85,29 @@ class EngineBuilder:
         first. Raises GraphError for a graph that cannot be built or whose inputs and outputs are
         not the model's, ShapeProfileError for an open axis that ``profile`` gives no range.
         """
-        with _signals_held() as signals:
-            return self._build(model, graph, profile, timing_cache, progress, signals)
+        with signals_held() as signals:
+            self._logger.lines.clear()
+            network = self._read_graph(model, graph)
+            config = self._config()
+            config.add_optimization_profile(self._profile(model, network, profile))
+            if timing_cache is not None:
+                self._load_timings(config, timing_cache)
+            monitor = progress_monitor(self._trt, progress, signals)
+            config.progress_monitor = monitor
+            # A signal that came while the graph was read ends the build at its first step.
+            plan = self._builder.build_serialized_network(network, config)
+            if monitor.stopped is not None:
+                raise monitor.stopped
+            if plan is None:
+                raise GraphError(
+                    f"{self.flavour} {self.version} does not build {graph}: {self._why()}"
+                )
+            if timing_cache is not None:
+                with replacing(timing_cache, shared=True) as file:
+                    file.write(bytes(config.get_timing_cache().serialize()))
+            return bytes(plan)
 
-    def _build(
-        self,
-        model: str,
-        graph: Path,
-        profile: Mapping[str, ShapeRange],
-        timing_cache: Path | None,
-        progress: Progress | None,
-        signals: list[int],
-    ) -> bytes:
-        self._logger.lines.clear()
+    def _read_graph(self, model: str, graph: Path) -> Any:
         network = self._builder.create_network(self._network_flags())
         parser = self._trt.OnnxParser(network, self._logger)
         if not parser.parse_from_file(str(graph)):
@@ -112,29 +116,16 @@ class EngineBuilder:
                 "export the checkpoint again with `mqspn build`, or change the network"
             )
         self._check_tensors(model, graph, network)
-        config = self._config()
-        config.add_optimization_profile(self._profile(model, network, profile))
-        if timing_cache is not None:
-            data = timing_cache.read_bytes() if timing_cache.is_file() else b""
-            cache = config.create_timing_cache(data)
-            if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
-                raise GraphError(
-                    f"the timing cache {timing_cache} is not one of {self.flavour} "
-                    f"{self.version} on this GPU; delete it or name another file"
-                )
-        monitor = _monitor(self._trt, progress, signals)
-        config.progress_monitor = monitor
-        # A signal that came while the graph was read ends the build at its first step.
-        plan = self._builder.build_serialized_network(network, config)
-        if monitor.stopped is not None:
-            raise monitor.stopped
-        if plan is None:
-            raise GraphError(f"{self.flavour} {self.version} does not build {graph}: {self._why()}")
-        if timing_cache is not None:
-            new = timing_cache.with_name(f".{timing_cache.name}.{os.getpid()}.partial")
-            new.write_bytes(bytes(config.get_timing_cache().serialize()))
-            os.replace(new, timing_cache)
-        return bytes(plan)
+        return network
+
+    def _load_timings(self, config: Any, timing_cache: Path) -> None:
+        data = timing_cache.read_bytes() if timing_cache.is_file() else b""
+        cache = config.create_timing_cache(data)
+        if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
+            raise GraphError(
+                f"the timing cache {timing_cache} is not one of {self.flavour} {self.version} on "
+                "this GPU; delete it or name another file"
+            )
 
     def _network_flags(self) -> int:
         # From TensorRT 11 on every network is strongly typed and the flag may go.
@@ -148,26 +139,13 @@ class EngineBuilder:
 
     def _check_tensors(self, model: str, graph: Path, network: Any) -> None:
         """Names and types are those that the model configuration tells Triton."""
-        types = {
-            "INT32": self._trt.DataType.INT32,
-            "FP32": self._trt.DataType.FLOAT,
-            "UINT8": self._trt.DataType.UINT8,
-        }
         inputs = [network.get_input(i) for i in range(network.num_inputs)]
         outputs = [network.get_output(i) for i in range(network.num_outputs)]
-        wrong = []
-        for kind, found, names in (
-            ("input", inputs, MODELS[model].inputs),
-            ("output", outputs, MODELS[model].outputs),
-        ):
-            by_name = {item.name: item for item in found}
-            wrong += [f"{kind} {name} is missing" for name in names if name not in by_name]
-            wrong += [f"{kind} {name} is unknown" for name in by_name if name not in names]
-            wrong += [
-                f"{name} is {by_name[name].dtype.name}, expected {tensor(name).dtype}"
-                for name in names
-                if name in by_name and by_name[name].dtype != types[tensor(name).dtype]
-            ]
+        wrong = find_mismatches(
+            model,
+            {item.name: item.dtype.name for item in inputs},
+            {item.name: item.dtype.name for item in outputs},
+        )
         if wrong:
             raise GraphError(
                 f"{graph} is not the graph of {model}: {'; '.join(wrong)}; make the model "
@@ -223,55 +201,3 @@ def _logger(trt: Any) -> Any:
                 self.lines.append(" ".join(message.split()))
 
     return Lines()
-
-
-@contextmanager
-def _signals_held() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM have their effect at the end of the block; meanwhile they are listed.
-
-    The builder calls Python from C++, which prints what is raised there and goes on.
-    """
-    came: list[int] = []
-    before = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, lambda number, frame: came.append(number))
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if came:
-            signal.raise_signal(came[0])
-
-
-def _monitor(trt: Any, progress: Progress | None, signals: list[int]) -> Any:
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Shows progress; ends the build at one of ``signals`` or at what ``progress`` raises."""
-
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-            self.steps: dict[str, int] = {}
-            self.stopped: Exception | None = None
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            self.steps[phase_name] = num_steps
-            self._show(phase_name, 0)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            self._show(phase_name, step + 1)
-            return self.stopped is None and not signals
-
-        def phase_finish(self, phase_name: str) -> None:
-            self._show(phase_name, self.steps.get(phase_name, 0))
-            self.steps.pop(phase_name, None)
-
-        def _show(self, phase: str, done: int) -> None:
-            try:
-                if progress is not None:
-                    progress(phase, done, self.steps.get(phase, done))
-            except Exception as error:  # raised through C++ it would be lost
-                self.stopped = error
-
-    return cast(Any, Monitor())

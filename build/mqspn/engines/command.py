@@ -70,7 +70,8 @@ def compile_engines(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from mqspn.engines.builder import FLAVOURS
-    from mqspn.engines.compile import CompiledEngine, CompileSettings, compile_repository
+    from mqspn.engines.compile import CompiledEngine, compile_repository
+    from mqspn.engines.compile_settings import CompileSettings
     from mqspn.engines.kept_layers import KEPT, find_layers
     from mqspn.engines.precision import PRECISIONS
 
@@ -132,7 +133,7 @@ def sensitivity(
 
     from mqspn.engines.graph_pipeline import GraphPipeline, find_graphs
     from mqspn.engines.kept_layers import KEPT
-    from mqspn.engines.samples import drawn_posts, many_batches
+    from mqspn.engines.samples import many_batches, synthetic_posts
     from mqspn.engines.sensitivity import measure_sensitivity
     from mqspn.repository import ENGINES
 
@@ -141,7 +142,7 @@ def sensitivity(
         _check_choice("--graph", graph, ENGINES)
     graphs = find_graphs(repository)
     with ExitStack() as stack:
-        posts = _posts(data, split, settings) if data else stack.enter_context(drawn_posts(48))
+        posts = _posts(data, split, settings) if data else stack.enter_context(synthetic_posts(48))
         batches = many_batches(GraphPipeline(repository), posts[:48])
     console = Console(stderr=True)
     kept = {(layers.graph, layers.name) for layers in KEPT}

@@ -1,131 +1,40 @@
-"""A model repository's graphs to engines: converted, compared with FP32, built, written down."""
+"""A model repository's graphs to engines, in steps: plan, convert, gate, build, write.
+
+Each step takes an `EngineJob` and returns it with what it made.
+"""
 
 from __future__ import annotations
 
-import os
+import hashlib
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
 
 from mqspn_backend.engine import OnnxEngine
 
-import mqspn
 from mqspn.data.posts import Post
 from mqspn.engines.bf16_emulation import runnable_graph
-from mqspn.engines.builder import EngineBuilder, Flavour, Progress
+from mqspn.engines.build_progress import Progress
+from mqspn.engines.builder import EngineBuilder
+from mqspn.engines.compile_settings import CompileSettings
 from mqspn.engines.entity_gate import EntityLoss, check_entities
-from mqspn.engines.graph_pipeline import GraphPipeline, find_graphs, graph_paths
-from mqspn.engines.kept_layers import KEPT, KeptLayers
+from mqspn.engines.gate import require_passed
+from mqspn.engines.graph_pipeline import GraphPipeline, find_graphs
+from mqspn.engines.job import EngineJob, plan_jobs
 from mqspn.engines.plan_runner import PlanRunner
-from mqspn.engines.precision import Precision, convert_graph, converter_version
-from mqspn.engines.quantisation import (
-    Batch,
-    calibration_batches,
-    calibration_digest,
-    choose_posts,
-)
-from mqspn.engines.samples import drawn_posts, sample_batches
-from mqspn.engines.tensor_gate import Difference, check_tensors
-from mqspn.files.digest import file_sha256
-from mqspn.repository import ENGINES
-from mqspn.repository.engine_precision import engine_precision
+from mqspn.engines.precision import Precision, convert_graph
+from mqspn.engines.quantisation import Batch, calibration_batches, choose_posts
+from mqspn.engines.samples import sample_batches, synthetic_posts
+from mqspn.engines.tensor_gate import TensorResult, check_tensors
+from mqspn.files.replace import replacing
+from mqspn.parity import Difference, Runner
 from mqspn.repository.errors import PlanError
-from mqspn.repository.manifest import (
-    NO_GPU,
-    PLAN,
-    Manifest,
-    manifest_path,
-    read_manifest,
-)
-from mqspn.repository.runtime import find_gpus
-from mqspn.repository.shape_profiles import serving_profile
+from mqspn.repository.manifest import manifest_path
 
-__all__ = ["CompileSettings", "CompiledEngine", "compile_repository"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompileSettings:
-    """How a repository's engines are compiled.
-
-    ``output``: a folder for `<model>.plan`; None puts each at its model's `1/model.plan`, where
-    Triton looks. ``timing_cache``: a file that makes a second compile faster. ``force``: build a
-    plan again though a matching one is there. ``check_entities``: annotated posts on which the
-    lower precision may not cost F1; none: the tensors alone are compared. ``calibrate``: the posts
-    that INT8 takes its scales from; drawn ones would be wrong for any checkpoint but the demo's.
-    ``kept``: the layers that stay in FP32 in a lower precision. Raises ValueError for a timing
-    cache, posts or layers that go with nothing, and for INT8 without posts.
-    """
-
-    repository: Path
-    flavour: Flavour
-    precision: Precision
-    output: Path | None = None
-    timing_cache: Path | None = None
-    force: bool = False
-    check_entities: Sequence[Post] = ()
-    calibrate: Sequence[Post] = ()
-    kept: Sequence[KeptLayers] = KEPT
-
-    def __post_init__(self) -> None:
-        if self.precision == "int8" and not self.calibrate:
-            raise ValueError(
-                "--precision int8 needs --calibrate DATA: posts like those that will be served, "
-                "without which there is no telling what values the graphs take"
-            )
-        if self.calibrate and self.precision != "int8":
-            raise ValueError(
-                f"{self.precision} is not calibrated: drop --calibrate, or take --precision int8"
-            )
-        if self.calibrate:
-            choose_posts(self.calibrate)
-        if self.timing_cache is not None and self.flavour == "tensorrt-rtx":
-            raise ValueError("TensorRT-RTX times nothing while it compiles: name no timing cache")
-        if self.check_entities and self.precision == "fp32":
-            raise ValueError("FP32 is what the others are compared with: no entities to check")
-        if self.precision == "fp32" and self.kept != KEPT:
-            raise ValueError("all layers are in FP32 already: drop --keep, or name a --precision")
-
-    def plan(self, model: str) -> Path:
-        """Where the plan of ``model`` goes."""
-        if self.output is not None:
-            return self.output / f"{model}.plan"
-        return self.repository / model / "1" / PLAN
-
-    def precision_of(self, model: str) -> Precision:
-        """What the engine of ``model`` is in."""
-        return cast(Precision, engine_precision(model, self.precision))
-
-    def kept_names(self, model: str) -> tuple[str, ...]:
-        """Names of the layers of ``model`` that stay in FP32."""
-        if self.precision == "fp32":
-            return ()
-        return tuple(sorted({layers.name for layers in self.kept if layers.graph == model}))
-
-    def manifest(self, model: str, builder: EngineBuilder) -> Manifest:
-        """What a plan of ``model`` made now by ``builder`` would be."""
-        # TensorRT-RTX compiles for every GPU it knows, whatever is in this machine.
-        gpus = find_gpus() if self.flavour == "tensorrt" else ()
-        precision = self.precision_of(model)
-        posts = choose_posts(self.calibrate) if precision == "int8" else []
-        return Manifest(
-            model=model,
-            onnx_sha256=file_sha256(graph_paths(self.repository)[model]),
-            engine=self.flavour,
-            engine_version=builder.version,
-            compute_capability=gpus[0].compute_capability if gpus else NO_GPU,
-            gpu=gpus[0].name if gpus else NO_GPU,
-            precision=precision,
-            converter=None if precision == "fp32" else converter_version(),
-            kept_in_fp32=self.kept_names(model),
-            profile=serving_profile(self.repository, model),
-            builder_flags=builder.flags,
-            mqspn_version=mqspn.__version__,
-            calibration=calibration_digest(posts) if posts else None,
-        )
+__all__ = ["CompiledEngine", "compile_repository"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,107 +64,30 @@ def compile_repository(
     """
     graphs = find_graphs(settings.repository)
     builder = EngineBuilder(settings.flavour)
-    calibrate = choose_posts(settings.calibrate) if settings.calibrate else []
-    manifests = {model: settings.manifest(model, builder) for model in ENGINES}
-    waiting = [
-        model
-        for model in ENGINES
-        if settings.force or not _matches(settings.plan(model), manifests[model])
-    ]
-    if waiting:
-        _check_targets(settings)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mqspn-compile-")))
-        batches = None
-        scales: Mapping[str, Sequence[Batch]] = {}
-        lower = settings.precision != "fp32" and (waiting or settings.check_entities)
-        if lower or (waiting and settings.flavour == "tensorrt"):
-            posts = calibrate or stack.enter_context(drawn_posts(8))
-            pipeline = GraphPipeline(settings.repository)
-            # Of the calibration posts the first eight give no scales: they are compared on.
-            batches = sample_batches(pipeline, posts[:8])
-            if lower and calibrate:
-                scales = calibration_batches(pipeline, posts[8:])
-        sources, differences = dict(graphs), dict[str, Difference]()
-        runnable = dict(graphs)
-        if batches is not None and lower:
-            # The entities are those of all graphs together: then none may be left out.
-            for model in ENGINES if settings.check_entities else waiting:
-                sources[model] = folder / f"{model}.onnx"
-                precision = settings.precision_of(model)
-                converted = convert_graph(
-                    model,
-                    graphs[model],
-                    sources[model],
-                    precision=precision,
-                    samples=batches[model][0],
-                    kept=settings.kept,
-                    calibration=scales[model] if precision == "int8" else (),
-                )
-                manifests[model] = replace(manifests[model], left_in_fp32=converted.left)
-                runnable[model] = runnable_graph(sources[model], precision)
-                differences[model] = check_tensors(
-                    model,
-                    OnnxEngine(graphs[model], threads=2),
-                    OnnxEngine(runnable[model], threads=2),
-                    batches[model],
-                    precision=precision,
-                )
-            if settings.check_entities:
-                yield check_entities(
-                    settings.check_entities,
-                    pipeline,
-                    GraphPipeline(settings.repository, runnable),
-                )
-        for model in ENGINES:
-            plan = settings.plan(model)
-            if model not in waiting:
-                yield CompiledEngine(
-                    model=model,
-                    plan=plan,
-                    precision=settings.precision_of(model),
-                    size=plan.stat().st_size,
-                    seconds=None,
-                )
-                continue
-            start = time.perf_counter()
-            built = builder.build(
-                model,
-                sources[model],
-                manifests[model].profile,
-                timing_cache=settings.timing_cache,
-                progress=progress,
-            )
-            seconds = time.perf_counter() - start
-            on_gpu = None
-            if batches is not None and settings.flavour == "tensorrt":
-                with PlanRunner(built) as runner:
-                    on_gpu = check_tensors(
-                        model,
-                        OnnxEngine(graphs[model], threads=2),
-                        runner,
-                        batches[model],
-                        precision=settings.precision_of(model),
-                    )
-            _write(plan, built, manifests[model])
-            yield CompiledEngine(
-                model=model,
-                plan=plan,
-                precision=settings.precision_of(model),
-                size=len(built),
-                seconds=seconds,
-                graph=differences.get(model),
-                engine=on_gpu,
-            )
+    jobs = plan_jobs(settings, graphs, builder)
+    _check_targets([job for job in jobs if not job.matches])
+    with tempfile.TemporaryDirectory(prefix="mqspn-compile-") as folder:
+        if any(job.needs_samples for job in jobs):
+            fp32 = GraphPipeline(settings.repository)
+            jobs = _sample(jobs, fp32, settings.calibrate)
+        jobs = [_convert(job, Path(folder)) if job.converts else job for job in jobs]
+        if settings.check_entities:
+            lower = GraphPipeline(settings.repository, {job.model: job.runnable for job in jobs})
+            yield require_passed(check_entities(settings.check_entities, fp32, lower))
+        for job in jobs:
+            if not job.matches:
+                job = _build(job, builder, progress)
+                _write(job)
+            yield _result(job)
 
 
-def _check_targets(settings: CompileSettings) -> None:
+def _check_targets(jobs: Sequence[EngineJob]) -> None:
     """Make the folders of what will be written; minutes of work must not end in a file's name."""
-    folders = {settings.plan(model).parent: "plans" for model in ENGINES}
-    if settings.timing_cache is not None:
-        folders[settings.timing_cache.parent] = "the timing cache"
-        if settings.timing_cache.is_dir():
-            raise PlanError(f"{settings.timing_cache} is a folder; --timing-cache names a file")
+    folders = {job.plan.parent: "plans" for job in jobs}
+    for cache in {job.timing_cache for job in jobs if job.timing_cache is not None}:
+        if cache.is_dir():
+            raise PlanError(f"{cache} is a folder; --timing-cache names a file")
+        folders[cache.parent] = "the timing cache"
     for folder, what in folders.items():
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -268,19 +100,92 @@ def _check_targets(settings: CompileSettings) -> None:
             ) from error
 
 
-def _matches(plan: Path, wanted: Manifest) -> bool:
-    found = read_manifest(plan)
-    return found is not None and found.builds_the_same(wanted)
+def _sample(
+    jobs: Sequence[EngineJob], fp32: GraphPipeline, calibrate: Sequence[Post]
+) -> list[EngineJob]:
+    """Give every job the inputs that it is converted, calibrated and compared on."""
+    scales: Mapping[str, Sequence[Batch]] = {}
+    with ExitStack() as stack:
+        posts = choose_posts(calibrate) if calibrate else stack.enter_context(synthetic_posts(8))
+        batches = sample_batches(fp32, posts[:8])
+        if any(job.converts and job.precision == "int8" for job in jobs):
+            # Of the calibration posts the first eight give no scales: they are compared on.
+            scales = calibration_batches(fp32, posts[8:])
+    return [
+        replace(
+            job,
+            samples=batches[job.model],
+            calibration=scales.get(job.model, ()) if job.precision == "int8" else (),
+        )
+        for job in jobs
+    ]
 
 
-def _write(plan: Path, built: bytes, manifest: Manifest) -> None:
-    """Both files appear whole; cut off between them, the plan counts as unknown and is rebuilt."""
-    new = plan.with_name(f".{plan.name}.{os.getpid()}.partial")
-    try:
-        new.write_bytes(built)
-        text = replace(manifest, plan_sha256=file_sha256(new)).to_json()
-        os.replace(new, plan)
-        new.write_text(text, encoding="utf-8")
-        os.replace(new, manifest_path(plan))
-    finally:
-        new.unlink(missing_ok=True)
+def _convert(job: EngineJob, folder: Path) -> EngineJob:
+    """Take the graph to its precision, in ``folder``; refuse one that is too far from FP32."""
+    source = folder / f"{job.model}.onnx"
+    converted = convert_graph(
+        job.model,
+        job.graph,
+        source,
+        precision=job.precision,
+        samples=job.samples[0],
+        kept=job.kept,
+        calibration=job.calibration,
+    )
+    runnable = runnable_graph(source, job.precision)
+    return replace(
+        job,
+        source=source,
+        runnable=runnable,
+        manifest=replace(job.manifest, left_in_fp32=converted.left),
+        graph_gate=require_passed(_gate(job, OnnxEngine(runnable, threads=2))),
+    )
+
+
+def _gate(job: EngineJob, candidate: Runner) -> TensorResult:
+    """Hold ``candidate`` against the FP32 graph of ``job``."""
+    reference = OnnxEngine(job.graph, threads=2)
+    return check_tensors(job.model, reference, candidate, job.samples, precision=job.precision)
+
+
+def _build(job: EngineJob, builder: EngineBuilder, progress: Progress | None) -> EngineJob:
+    """Build the plan; refuse one that is too far from FP32 on this machine's GPU."""
+    start = time.perf_counter()
+    built = builder.build(
+        job.model,
+        job.source,
+        job.manifest.profile,
+        timing_cache=job.timing_cache,
+        progress=progress,
+    )
+    job = replace(job, built=built, seconds=time.perf_counter() - start)
+    if not job.runs_here:
+        return job
+    with PlanRunner(built) as runner:
+        return replace(job, engine_gate=require_passed(_gate(job, runner)))
+
+
+def _write(job: EngineJob) -> None:
+    """Write the plan and its manifest, each of them whole or not at all.
+
+    Cut off between them, the plan counts as unknown and is built again.
+    """
+    manifest = replace(job.manifest, plan_sha256=hashlib.sha256(job.built).hexdigest())
+    with replacing(job.plan, shared=True) as file:
+        file.write(job.built)
+    with replacing(manifest_path(job.plan), shared=True) as file:
+        file.write(manifest.to_json().encode())
+
+
+def _result(job: EngineJob) -> CompiledEngine:
+    built = not job.matches
+    return CompiledEngine(
+        model=job.model,
+        plan=job.plan,
+        precision=job.precision,
+        size=len(job.built) if built else job.plan.stat().st_size,
+        seconds=job.seconds,
+        graph=job.graph_gate.difference if built and job.graph_gate else None,
+        engine=job.engine_gate.difference if job.engine_gate else None,
+    )

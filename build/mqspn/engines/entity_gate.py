@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mqspn.data.posts import Post
-from mqspn.engines.errors import GateError
 from mqspn.evaluation.metrics import Scores, score
 from mqspn.evaluation.predictors import Predictor
 
@@ -18,7 +17,7 @@ ALLOWED_LOSS = 0.2
 
 @dataclass(frozen=True, kw_only=True)
 class EntityLoss:
-    """Scores of FP32 and of the candidate on the same posts."""
+    """The entity gate's answer: scores of FP32 and of the candidate on the same posts."""
 
     posts: int
     reference: Scores
@@ -32,6 +31,24 @@ class EntityLoss:
             for name in ("mner", "eeg", "gmner")
         }
 
+    @property
+    def refusal(self) -> str | None:
+        """Why the candidate may not be served; None within `ALLOWED_LOSS` in all three metrics.
+
+        Posts on which the reference finds nothing right prove nothing: they are refused too.
+        """
+        if self.reference.mner.correct == 0:
+            return (
+                f"the FP32 graphs find no entity in these {self.posts} posts, so that nothing can "
+                "be compared; check with posts like those the checkpoint was trained on"
+            )
+        if max(self.losses.values()) > ALLOWED_LOSS:
+            return (
+                f"{self}: more than {ALLOWED_LOSS} points below FP32; compile with --precision "
+                "fp32, or --keep more layers in FP32 (`mqspn sensitivity` measures which)"
+            )
+        return None
+
     def __str__(self) -> str:
         parts = [
             f"{name.upper()} {100 * getattr(self.candidate, name).f1:.2f} "
@@ -42,24 +59,10 @@ class EntityLoss:
 
 
 def check_entities(posts: Sequence[Post], reference: Predictor, candidate: Predictor) -> EntityLoss:
-    """Score both on ``posts``; raises GateError past `ALLOWED_LOSS` in any of the three metrics.
-
-    Posts on which the reference finds nothing right prove nothing: they raise GateError too.
-    """
+    """Score both predictors on ``posts``, which are annotated."""
     gold = [post.entities for post in posts]
-    loss = EntityLoss(
+    return EntityLoss(
         posts=len(posts),
         reference=score(gold, reference.predict(posts)),
         candidate=score(gold, candidate.predict(posts)),
     )
-    if loss.reference.mner.correct == 0:
-        raise GateError(
-            f"the FP32 graphs find no entity in these {len(posts)} posts, so that nothing can be "
-            "compared; check with posts like those the checkpoint was trained on"
-        )
-    if max(loss.losses.values()) > ALLOWED_LOSS:
-        raise GateError(
-            f"{loss}: more than {ALLOWED_LOSS} points below FP32; compile with --precision fp32, "
-            "or --keep more layers in FP32 (`mqspn sensitivity` measures which)"
-        )
-    return loss

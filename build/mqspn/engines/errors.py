@@ -1,10 +1,14 @@
 """Why an engine cannot be made.
 
-    EngineError
-    ├── BuilderMissingError    the package that builds engines, or one that converts, is not here
-    ├── GraphError             the graph does not go through the builder, or is not its model's
-    ├── PrecisionError         a graph that does not go to the lower precision
-    └── GateError              an engine or a graph answers other than the FP32 graph
+    mqspn.errors.BuildError
+    └── EngineError
+        ├── CompileSettingsError   settings that do not go together, layers or posts there are not
+        ├── BuilderMissingError    a package that builds engines or converts graphs is not here
+        ├── GraphError             a graph that is absent, not its model's, or cannot be built
+        ├── PrecisionError         a graph that does not go to the lower precision
+        └── GateError              an engine or a graph answers other than the FP32 graph
+
+A model repository that does not fit raises `mqspn.repository.errors.RepositoryError`s besides.
 
 Every message says what to change and stands on its own: a command line prints it and exits.
 """
@@ -15,6 +19,7 @@ from mqspn.errors import BuildError
 
 __all__ = [
     "BuilderMissingError",
+    "CompileSettingsError",
     "EngineError",
     "GateError",
     "GraphError",
@@ -26,12 +31,16 @@ class EngineError(BuildError):
     """An engine cannot be made; the message says what to change."""
 
 
+class CompileSettingsError(EngineError):
+    """Settings contradict each other, or name layers or posts that are not there."""
+
+
 class BuilderMissingError(EngineError):
     """The Python package that builds engines or converts graphs is missing or too old."""
 
 
 class GraphError(EngineError):
-    """The builder does not take the graph, or its tensors are not what serving sends."""
+    """A graph is absent or unreadable, or the builder does not take it for its model."""
 
 
 class PrecisionError(EngineError):

@@ -31,12 +31,12 @@ Array = NDArray[Any]
 
 
 def graph_paths(repository: Path) -> dict[str, Path]:
-    """Where the graph of each engine model lies in ``repository``, by model name."""
+    """Name where the graph of each engine model lies in ``repository``, by model name."""
     return {model: repository / model / "1" / "model.onnx" for model in ENGINES}
 
 
 def find_graphs(repository: Path) -> dict[str, Path]:
-    """`graph_paths` of files that are there; raises GraphError naming those that are not."""
+    """Find the graph of each engine model; raises GraphError naming those that are absent."""
     graphs = graph_paths(repository)
     missing = [str(path) for path in graphs.values() if not path.is_file()]
     if missing:
@@ -49,8 +49,8 @@ def find_graphs(repository: Path) -> dict[str, Path]:
 class GraphPipeline:
     """A `mqspn.evaluation.predictors.Predictor` over the graphs of ``repository``.
 
-    ``graphs`` replaces the graph of some or all engine models, by model name. Raises
-    FileNotFoundError or ValueError naming the file that is missing or cannot be read.
+    ``graphs`` replaces the graph of some or all engine models, by model name. Raises GraphError
+    naming the file that is missing or cannot be read.
     """
 
     def __init__(
@@ -62,24 +62,29 @@ class GraphPipeline:
         batch_size: int = 16,
     ) -> None:
         folder = repository / "preprocess" / "1"
-        self.settings = ServingSettings.from_file(folder / "serving.json")
         self._tokenizer_file = folder / "tokenizer.json"
-        self.tokenizer = TextTokenizer.from_file(self._tokenizer_file, self.settings.buckets)
         self.batch_size = batch_size
         #: The largest batch that serving makes.
         self.max_batch_size: int = read_configuration(repository, ENGINES[0]).max_batch_size
         paths = {**graph_paths(repository), **(graphs or {})}
-        self._engines = {model: OnnxEngine(paths[model], threads=threads) for model in ENGINES}
+        try:
+            self.settings = ServingSettings.from_file(folder / "serving.json")
+            self.tokenizer = TextTokenizer.from_file(self._tokenizer_file, self.settings.buckets)
+            self._engines = {model: OnnxEngine(paths[model], threads=threads) for model in ENGINES}
+        except (FileNotFoundError, ValueError) as error:  # what the backend raises of such files
+            raise GraphError(
+                f"{error}; make the model repository again with `mqspn build`"
+            ) from error
 
     def tensors(self, posts: Sequence[Post], bucket: int | None = None) -> dict[str, Array]:
-        """Every tensor between the models for one batch of ``posts``, by its name in serving.
+        """Run one batch of ``posts``: every tensor between the models, by its name in serving.
 
         ``bucket``: the length to pad to, that of the longest post's bucket where it is None.
         """
         return self._run(posts, bucket)[1]
 
     def predict(self, posts: Sequence[Post]) -> list[list[PredictedEntity]]:
-        """The entities of each post, in the order of ``posts``; boxes in pixels."""
+        """Find the entities of each post, in the order of ``posts``; boxes in pixels."""
         answers: list[list[PredictedEntity]] = []
         for first in range(0, len(posts), self.batch_size):
             batch = posts[first : first + self.batch_size]

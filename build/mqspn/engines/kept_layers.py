@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mqspn.engines.errors import CompileSettingsError
+
 __all__ = [
     "CANDIDATES",
     "KEPT",
@@ -40,15 +42,20 @@ class KeptLayers:
 
 
 def find_layers(place: str) -> KeptLayers:
-    """The one of `CANDIDATES` that ``place``, "graph:layers", names; ValueError for any other."""
+    """Look up the one of `CANDIDATES` that ``place`` names, as "graph:layers".
+
+    Raises CompileSettingsError for any other.
+    """
     known = {f"{layers.graph}:{layers.name}": layers for layers in CANDIDATES}
     if place not in known:
-        raise ValueError(f"there are no layers {place!r}; there are {', '.join(sorted(known))}")
+        raise CompileSettingsError(
+            f"there are no layers {place!r}; there are {', '.join(sorted(known))}"
+        )
     return known[place]
 
 
 def find_nodes(graph: Any, kept: KeptLayers) -> list[str]:
-    """Names of the nodes of an ONNX ``graph`` that ``kept`` means, in the graph's order."""
+    """Find the nodes of an ONNX ``graph`` that ``kept`` means: their names, in its order."""
     chosen = {node.name for node in graph.node if node.op_type in kept.op_types}
     makers = {output: node for node in graph.node for output in node.output}
     for place in kept.arithmetic_of:

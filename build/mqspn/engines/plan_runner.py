@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 class PlanRunner:
-    """A `mqspn.engines.tensor_gate.Runner` over a plan, through Polygraphy; needs the plan's GPU.
+    """A `mqspn.parity.Runner` over a plan, through Polygraphy; needs the plan's GPU.
 
     Use it in a ``with`` block, which frees the engine.
     """

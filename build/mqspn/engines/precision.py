@@ -43,7 +43,7 @@ class ConvertedGraph:
 
 
 def converter_version() -> str:
-    """What converts, with its version: part of what a plan was made by.
+    """Name what converts, with its version: part of what a plan was made by.
 
     Raises BuilderMissingError where it is not here.
     """

@@ -18,6 +18,7 @@ from mqspn_backend.tensors import MODELS
 from numpy.typing import NDArray
 
 from mqspn.data.posts import Post
+from mqspn.engines.errors import CompileSettingsError
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.repository import ENGINES
 
@@ -41,12 +42,12 @@ _OPERATORS = ("MatMul", "Gemm", "Conv")
 
 
 def choose_posts(posts: Sequence[Post]) -> list[Post]:
-    """At most 128 of ``posts``, evenly spread: those to calibrate and to compare on.
+    """Choose at most 128 of ``posts``, evenly spread: to calibrate and to compare on.
 
-    Raises ValueError for fewer than `FEWEST_POSTS`.
+    Raises CompileSettingsError for fewer than `FEWEST_POSTS`.
     """
     if len(posts) < FEWEST_POSTS:
-        raise ValueError(
+        raise CompileSettingsError(
             f"{len(posts)} posts are too few to calibrate on: give {FEWEST_POSTS} or more"
         )
     count = min(len(posts), _MOST_POSTS)
@@ -54,7 +55,7 @@ def choose_posts(posts: Sequence[Post]) -> list[Post]:
 
 
 def calibration_digest(posts: Sequence[Post]) -> str:
-    """SHA-256 of the texts and images of ``posts``, in hexadecimal."""
+    """Compute the SHA-256 of the texts and images of ``posts``, in hexadecimal."""
     sha = hashlib.sha256()
     for post in posts:
         for part in (post.text.encode(), b"" if post.image is None else post.image.read_bytes()):
@@ -63,7 +64,7 @@ def calibration_digest(posts: Sequence[Post]) -> str:
 
 
 def calibration_batches(pipeline: GraphPipeline, posts: Sequence[Post]) -> dict[str, list[Batch]]:
-    """What each engine model's graph is given for ``posts``, by model name."""
+    """Run the pipeline on ``posts``: what each engine model's graph is given, by model name."""
     batches: dict[str, list[Batch]] = {model: [] for model in ENGINES}
     for first in range(0, len(posts), _BATCH):
         tensors = pipeline.tensors(posts[first : first + _BATCH])

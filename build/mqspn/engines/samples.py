@@ -1,4 +1,4 @@
-"""Posts to convert and to compare on, where the caller has none of their own: drawn ones."""
+"""Batches to convert and to compare graphs on, of the caller's posts or of synthetic ones."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
+from mqspn.engines.errors import CompileSettingsError
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.repository import ENGINES
 from mqspn.synthetic import synthesize_posts
 
-__all__ = ["drawn_posts", "many_batches", "sample_batches"]
+__all__ = ["many_batches", "sample_batches", "synthetic_posts"]
 
 _reader_log = logging.getLogger("mqspn.data.reader")
 _LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
@@ -27,8 +28,8 @@ _BATCHES = (5, 3)
 
 
 @contextmanager
-def drawn_posts(count: int) -> Iterator[list[Post]]:
-    """``count`` test posts, whose images last as long as the ``with`` block."""
+def synthetic_posts(count: int) -> Iterator[list[Post]]:
+    """Draw ``count`` synthetic test posts, whose images last as long as the ``with`` block."""
     with tempfile.TemporaryDirectory(prefix="mqspn-posts-") as folder:
         synthesize_posts(split="test", count=count, seed=0, output=Path(folder), progress=False)
         _reader_log.disabled = True  # it would tell of the posts that are drawn without an image
@@ -42,14 +43,15 @@ def drawn_posts(count: int) -> Iterator[list[Post]]:
 def sample_batches(
     pipeline: GraphPipeline, posts: Sequence[Post]
 ) -> dict[str, list[Mapping[str, NDArray[Any]]]]:
-    """Inputs of each engine model, by tensor name, in a few batches of the first ``posts``.
+    """Make a few batches of the first ``posts``: inputs of each engine model, by tensor name.
 
     What one graph makes of a post is the next one's input, so that every graph sees what it will
     see in serving. No batch has the size that engines are tuned for, but where they take one post
-    only; the last one is padded to the longest bucket. Raises ValueError for fewer than 8 posts.
+    only; the last one is padded to the longest bucket. Raises CompileSettingsError for fewer than 8
+    posts.
     """
     if len(posts) < sum(_BATCHES):
-        raise ValueError(f"{len(posts)} posts are too few: give {sum(_BATCHES)} or more")
+        raise CompileSettingsError(f"{len(posts)} posts are too few: give {sum(_BATCHES)} or more")
     batches: dict[str, list[Mapping[str, NDArray[Any]]]] = {model: [] for model in ENGINES}
     first = 0
     largest = max(1, pipeline.max_batch_size - 1)
@@ -65,7 +67,7 @@ def sample_batches(
 def many_batches(
     pipeline: GraphPipeline, posts: Sequence[Post]
 ) -> dict[str, list[Mapping[str, NDArray[Any]]]]:
-    """`sample_batches` of every 8 of ``posts``; what is left over is left out.
+    """Make `sample_batches` of every 8 of ``posts``; what is left over is left out.
 
     A difference that comes up on a few posts in a hundred takes more than 8 to be seen.
     """

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from mqspn.engines.bf16_emulation import runnable_graph
 from mqspn.engines.kept_layers import CANDIDATES, KEPT, KeptLayers, find_nodes
 from mqspn.engines.precision import Precision, convert_graph
-from mqspn.engines.tensor_gate import Difference, compare_tensors
+from mqspn.engines.tensor_gate import compare_tensors
+from mqspn.parity import Difference
 
 __all__ = ["Sensitivity", "measure_sensitivity"]
 
@@ -60,9 +61,9 @@ def measure_sensitivity(
     """Convert ``graph`` of engine ``model`` without and with each candidate in FP32.
 
     What else of ``kept`` it has is in FP32 both times. Candidates of which the graph has no layer
-    are left out.
-    ``batches``: inputs by name, drawn or the caller's (`mqspn.engines.samples`); the first decides
-    what leaves the type's range. Runs under ONNX Runtime, without a GPU.
+    are left out. ``batches``: inputs by name, of synthetic posts or the caller's (see
+    `mqspn.engines.samples`); the first decides what leaves the type's range. Runs under ONNX
+    Runtime, without a GPU.
     """
     reference = OnnxEngine(graph, threads=2)
     nodes_of = onnx.load(str(graph)).graph

@@ -16,12 +16,13 @@ from mqspn_backend.tensors import MODELS, tensor
 from torch import Tensor, nn
 
 from mqspn.checkpoint import Checkpoint
-from mqspn.errors import BuildError
-from mqspn.export.parity import Parity, check_parity
+from mqspn.export.errors import ExportError
+from mqspn.export.parity import check_parity
 from mqspn.network import Mqspn
+from mqspn.parity import Difference
 from mqspn.settings import Settings
 
-__all__ = ["OPSET", "ExportError", "example_inputs", "export_graphs", "graph_modules"]
+__all__ = ["OPSET", "example_inputs", "export_graphs", "graph_modules"]
 
 #: ONNX operator set: the newest the TorchScript exporter writes for every graph here, and one that
 #: TensorRT 10 and 11 read.
@@ -29,10 +30,6 @@ OPSET = 17
 _TRACED = (2, 8)  # posts, tokens
 #: Shapes the parity check runs at; none was traced.
 _CHECKED = ((1, 5), (3, 13), (5, 32))
-
-
-class ExportError(BuildError):
-    """A graph differs from PyTorch by more than its tolerance; nothing of it may be served."""
 
 
 class _QueryDecoderGraph(nn.Module):
@@ -52,7 +49,7 @@ class _QueryDecoderGraph(nn.Module):
 
 
 def graph_modules(model: Mqspn) -> dict[str, nn.Module]:
-    """The module behind each exported graph, by Triton model name."""
+    """Make the module behind each exported graph, by Triton model name."""
     return {
         "text_encoder": model.text_encoder,
         "region_proposer": model.region_proposer,
@@ -64,7 +61,7 @@ def graph_modules(model: Mqspn) -> dict[str, nn.Module]:
 def example_inputs(
     name: str, settings: Settings, vocabulary: int, posts: int, tokens: int, seed: int
 ) -> dict[str, Tensor]:
-    """Random inputs of graph ``name``: the last post is half padding and has no image."""
+    """Draw random inputs of graph ``name``: the last post is half padding and has no image."""
     random = torch.Generator().manual_seed(seed)
     K, D, S = settings.network.regions, settings.network.width, settings.image_side
     mask = torch.ones(posts, tokens, dtype=torch.int32)
@@ -74,9 +71,9 @@ def example_inputs(
     scores[-1] = 0.0
     size = torch.full((posts, 2), S, dtype=torch.int32)
     size[-1] = 0
-    tokens_drawn = torch.randint(0, vocabulary, (posts, tokens), generator=random)
+    token_ids = torch.randint(0, vocabulary, (posts, tokens), generator=random)
     everything = {
-        "INPUT_IDS": tokens_drawn.to(torch.int32),
+        "INPUT_IDS": token_ids.to(torch.int32),
         "ATTENTION_MASK": mask,
         "PIXELS": torch.randint(0, 256, (posts, 3, S, S), generator=random).to(torch.uint8),
         "IMAGE_SIZE": size,
@@ -90,7 +87,7 @@ def example_inputs(
 
 def export_graphs(
     checkpoint: Checkpoint, output: Path, *, tolerance: float = 1e-3
-) -> Iterator[Parity]:
+) -> Iterator[Difference]:
     """Write `<model>.onnx` for the four graphs to ``output``, yielding each one's parity.
 
     Each graph is run in ONNX Runtime at batch sizes and lengths that were not traced and compared

@@ -2,58 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from mqspn_backend.engine import OnnxEngine
 from mqspn_backend.tensors import MODELS
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["Parity", "check_parity"]
+from mqspn.parity import Difference, absolute_difference, compare_runners
+
+__all__ = ["TorchRunner", "check_parity"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parity:
-    """The largest absolute difference of each output of a graph, over all checked shapes."""
+class TorchRunner:
+    """Runs a PyTorch ``module`` as `OnnxEngine` runs the graph of ``model``: arrays by name."""
 
-    graph: str
-    differences: dict[str, float]
-    shapes: int
+    def __init__(self, model: str, module: nn.Module) -> None:
+        self._spec = MODELS[model]
+        self._module = module
 
-    @property
-    def largest(self) -> float:
-        return max(self.differences.values())
+    @torch.no_grad()
+    def run(
+        self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """The module's outputs by name."""
+        found = self._module(*(torch.from_numpy(feeds[name]) for name in self._spec.inputs))
+        tensors = (found,) if isinstance(found, Tensor) else found
+        named = dict(zip(self._spec.outputs, tensors, strict=True))
+        return {name: named[name].numpy() for name in outputs or self._spec.outputs}
 
-    def __str__(self) -> str:
-        parts = ", ".join(f"{name} {value:.1e}" for name, value in self.differences.items())
-        return f"{self.graph}: largest difference from PyTorch at {self.shapes} shapes: {parts}"
 
-
-@torch.no_grad()
 def check_parity(
-    name: str, module: nn.Module, path: Path, inputs: Sequence[dict[str, Tensor]]
-) -> Parity:
+    model: str, module: nn.Module, path: Path, inputs: Sequence[dict[str, Tensor]]
+) -> Difference:
     """Run ``module`` and the graph at ``path`` on each of ``inputs`` and compare.
 
-    A difference in shape, or one that is not a number, counts as infinite.
+    A difference in shape or type, or one that is not a number, counts as infinite.
     """
-    engine = OnnxEngine(path, threads=2)
-    differences = dict.fromkeys(MODELS[name].outputs, 0.0)
-    for feeds in inputs:
-        expected = module(*feeds.values())
-        if isinstance(expected, Tensor):
-            expected = (expected,)
-        found = engine.run({key: value.numpy() for key, value in feeds.items()})
-        for output, value in zip(differences, expected, strict=True):
-            reference = value.numpy()
-            if found[output].shape != reference.shape:
-                differences[output] = float("inf")
-                continue
-            difference = float(np.abs(found[output] - reference).max(initial=0.0))
-            # max() would pass over a difference that is not a number.
-            difference = difference if np.isfinite(difference) else float("inf")
-            differences[output] = max(differences[output], difference)
-    return Parity(graph=name, differences=differences, shapes=len(inputs))
+    return compare_runners(
+        model,
+        TorchRunner(model, module),
+        OnnxEngine(path, threads=2),
+        [{name: value.numpy() for name, value in feeds.items()} for feeds in inputs],
+        measure=absolute_difference,
+        against=f"PyTorch at {len(inputs)} shapes",
+    )

@@ -10,7 +10,7 @@ from mqspn_backend.serving_settings import ServingSettings
 
 from mqspn.checkpoint import load_checkpoint
 from mqspn.export.graphs import export_graphs
-from mqspn.export.parity import Parity
+from mqspn.parity import Difference
 from mqspn.repository import CudaProfile, build_repository
 from mqspn.settings import Settings
 
@@ -18,7 +18,7 @@ __all__ = ["build_from_checkpoint", "serving_settings"]
 
 
 def serving_settings(settings: Settings, model_version: str) -> ServingSettings:
-    """What the Python models must know of a checkpoint."""
+    """Make what the Python models must know of a checkpoint of ``settings``."""
     return ServingSettings(
         model_version=model_version,
         types=tuple(t.name for t in settings.types),
@@ -38,12 +38,12 @@ def build_from_checkpoint(
     version: str | None = None,
     overwrite: bool = False,
     cuda: CudaProfile | None = None,
-) -> Iterator[Parity]:
+) -> Iterator[Difference]:
     """Export the checkpoint in ``folder`` and write its model repository to ``output``.
 
     Yields each graph's parity with PyTorch as it is exported; the repository is whole when the
     iteration ends. ``version`` is the answers' model_version, by default the folder's name;
-    ``cuda`` is what runs the graphs under the CUDA profile.
+    ``cuda`` is what runs the graphs under the serving profile "cuda".
     Raises as `load_checkpoint`, `export_graphs` and `build_repository` do.
     """
     checkpoint = load_checkpoint(folder)

@@ -1,11 +1,10 @@
-"""The CUDA profile: what runs its graphs, and the parameters that say so to the engine models."""
+"""The serving profile "cuda": what runs its graphs, told to the engine models in parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mqspn_backend.providers import Provider
 from mqspn_backend.tensors import MODELS, ModelSpec
 
 from mqspn.repository.errors import RepositoryError
@@ -16,7 +15,7 @@ __all__ = ["CudaProfile", "engine_parameters"]
 
 @dataclass(frozen=True, kw_only=True)
 class CudaProfile:
-    """What runs the graphs under the CUDA profile.
+    """What runs the graphs under the serving profile "cuda".
 
     ``provider``: ONNX Runtime's execution provider "cuda" or "tensorrt"; "cpu" takes the same way
     on a machine without a GPU. ``fp16``: TensorRT may compute in half precision. Raises
@@ -27,9 +26,11 @@ class CudaProfile:
     fp16: bool = False
 
     def __post_init__(self) -> None:
+        from mqspn_backend.providers import Provider  # ONNX Runtime: not in the server's image
+
         try:
             Provider(name=self.provider, fp16=self.fp16)
-        except ValueError as error:
+        except ValueError as error:  # the backend's
             raise RepositoryError(str(error)) from error
 
     @property
@@ -46,10 +47,10 @@ def engine_parameters(
     max_batch_size: int,
     buckets: Sequence[int],
 ) -> dict[str, str]:
-    """The parameters of engine ``spec``, one of ``engines``, by name.
+    """Make the parameters of engine ``spec``, one of ``engines``, by name.
 
-    ``shape``: a tensor's name, B and L to its shape. TensorRT's profile has the sizes that the
-    plans of `mqspn compile` have.
+    ``shape``: a tensor's name, B and L to its shape. TensorRT's shape profile has the sizes that
+    the plans of `mqspn compile` have.
     """
     parameters = {"provider": cuda.provider, "FORCE_CPU_ONLY_INPUT_TENSORS": "no"}
     read = {name for model in engines for name in MODELS[model].inputs}

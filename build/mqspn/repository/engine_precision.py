@@ -14,5 +14,8 @@ NOT_QUANTISED: dict[str, str] = {
 
 
 def engine_precision(model: str, precision: str) -> str:
-    """What engine ``model`` is in where ``precision`` is asked for: INT8 is FP16 for most."""
+    """Choose the precision of engine ``model`` where ``precision`` is asked for.
+
+    INT8 is FP16 for most.
+    """
     return "fp16" if precision == "int8" and model in NOT_QUANTISED else precision

@@ -1,9 +1,10 @@
 """Why a model repository cannot be made, or may not be served.
 
-    RepositoryError            the folder cannot be written
-    ├── GraphMismatchError     a graph is not the one its model was specified for
-    ├── PlanError              a plan that is absent, or of another graph, version or GPU
-    └── ShapeProfileError      an open axis without a range of sizes, or a range that is none
+    mqspn.errors.BuildError
+    └── RepositoryError            it cannot be written, or its settings fit nothing
+        ├── GraphMismatchError     a graph is not the one its model was specified for
+        ├── PlanError              a plan that is absent, or of another graph, version or GPU
+        └── ShapeProfileError      an open axis without a range of sizes, or a range that is none
 
 Every message says what to change and stands on its own: a command line prints it and exits.
 """

@@ -19,7 +19,7 @@ from mqspn.files.digest import file_sha256
 from mqspn.repository.engine_precision import engine_precision
 from mqspn.repository.errors import PlanError
 from mqspn.repository.runtime import Runtime
-from mqspn.repository.shape_profiles import ShapeRange, serving_profile
+from mqspn.repository.shape_profiles import ShapeRange, shape_profile
 
 __all__ = [
     "PLAN",
@@ -53,10 +53,10 @@ class Manifest:
     ``onnx_sha256`` is of the repository's FP32 graph, ``plan_sha256`` of the plan itself.
     ``engine`` and ``engine_version``: "tensorrt" or "tensorrt-rtx" and what built it.
     ``compute_capability`` and ``gpu``: the GPU it was built on. ``converter`` made the graph of a
-    lower precision, with the layers named in ``kept_in_fp32``. ``profile``: each input's range of
-    shapes. ``mqspn_version`` wrote this file. ``calibration``: what INT8 was calibrated on, see
-    `mqspn.engines.quantisation.calibration_digest`. ``left_in_fp32``: nodes that the converter
-    left in FP32 by itself.
+    lower precision, with the layers named in ``kept_in_fp32``. ``profile``: the shape profile, each
+    input's range of shapes. ``mqspn_version`` wrote this file. ``calibration``: what INT8 was
+    calibrated on, see `mqspn.engines.quantisation.calibration_digest`. ``left_in_fp32``: nodes
+    that the converter left in FP32 by itself.
     """
 
     model: str
@@ -116,13 +116,16 @@ class Manifest:
 
 
 def manifest_path(plan: Path) -> Path:
-    """The manifest of ``plan`` lies beside it."""
+    """Name the manifest of ``plan``, which lies beside it."""
     return plan.with_name(f"{plan.name}.json")
 
 
 def read_manifest(plan: Path) -> Manifest | None:
-    """The manifest of ``plan``; None where plan or manifest is absent or they do not belong
-    together, so that nothing is known of the plan."""
+    """Read the manifest of ``plan``.
+
+    None where plan or manifest is absent or they do not belong together, so that nothing is known
+    of the plan.
+    """
     try:
         manifest = Manifest.from_json(manifest_path(plan).read_text(encoding="utf-8"))
         return manifest if file_sha256(plan) == manifest.plan_sha256 else None
@@ -131,7 +134,7 @@ def read_manifest(plan: Path) -> Manifest | None:
 
 
 def engine_models(repository: Path) -> list[str]:
-    """The models of ``repository`` whose GPU profile serves a plan."""
+    """List the models of ``repository`` that serve a plan under the serving profile "gpu"."""
     return [
         path.parent.name
         for path in sorted(repository.glob("*/config.pbtxt"))
@@ -147,7 +150,7 @@ def check_plans(
     mend: str | None = None,
     precision: str | None = None,
 ) -> None:
-    """`check_manifest` of every engine model of ``repository``; raises PlanError for the first.
+    """Check every plan of ``repository`` (`check_manifest`); raises PlanError for the first.
 
     A repository without one of them is refused too.
     """
@@ -157,7 +160,7 @@ def check_plans(
 
 
 def check_engine_models(repository: Path) -> None:
-    """Raise PlanError where ``repository`` lacks a model that a GPU runs, or its graph."""
+    """Check that ``repository`` has every model that a GPU runs, and its graph; else PlanError."""
     models = engine_models(repository)
     for model in ENGINES:
         graph = repository / model / "1" / "model.onnx"
@@ -182,7 +185,7 @@ def check_manifest(
     mend: str | None = None,
     precision: str | None = None,
 ) -> Manifest:
-    """The manifest of the plan of ``model`` if ``runtime`` may serve it for ``repository``.
+    """Check that ``runtime`` may serve the plan of ``model`` for ``repository``; its manifest.
 
     ``plans``: the folder with `<model>.plan`, where the plans are not in the repository. ``mend``:
     what makes the right plan, where that is not `mqspn compile` itself. ``precision``: the one that
@@ -231,7 +234,7 @@ def check_manifest(
     if file_sha256(graph) != manifest.onnx_sha256:
         wanted = f"the {graph.name} beside it" if plans is None else str(graph)
         raise refuse("a plan of another graph", f"one of {wanted}")
-    if manifest.profile != serving_profile(repository, model):
+    if manifest.profile != shape_profile(repository, model):
         raise refuse(
             "a plan for other batch sizes or token lengths",
             "those of the model configuration and serving.json",

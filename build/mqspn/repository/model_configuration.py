@@ -1,4 +1,4 @@
-"""Triton's `ModelConfig` of every model of the repository, in every profile.
+"""Triton's `ModelConfig` of every model of the repository, in every serving profile.
 
 Names, types and axes come from `mqspn_backend.tensors`; the wiring of the ensembles is derived
 from them as well: a step's inputs come from the ensemble's inputs or from the last earlier step
@@ -23,6 +23,7 @@ from mqspn_backend.tensors import (
 from tritonclient.grpc import model_config_pb2 as pb
 
 from mqspn.repository.cuda_profile import CudaProfile, engine_parameters
+from mqspn.repository.errors import RepositoryError
 from mqspn.repository.serving_profiles import SERVING_PROFILES
 
 __all__ = [
@@ -84,7 +85,7 @@ class Shapes:
 
     ``queries``: Q. ``types``: T. ``regions``: K. ``width``: D. ``image_side``: S in pixels.
     ``buckets``: every token length L that preprocess makes, increasing. ``max_batch_size``: the
-    largest B. Raises ValueError for a number below 1 or buckets that do not increase.
+    largest B. Raises RepositoryError for a number below 1 or buckets that do not increase.
     """
 
     queries: int
@@ -98,12 +99,12 @@ class Shapes:
     def __post_init__(self) -> None:
         for name in ("queries", "types", "regions", "width", "image_side", "max_batch_size"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+                raise RepositoryError(f"{name} must be at least 1, not {getattr(self, name)}")
         if not self.buckets or list(self.buckets) != sorted(set(self.buckets)):
-            raise ValueError(f"buckets must increase, not {list(self.buckets)}")
+            raise RepositoryError(f"buckets must increase, not {list(self.buckets)}")
 
     def dims(self, name: str, *, tokens: int = -1) -> list[int]:
-        """The dimensions of tensor ``name`` without B; L becomes ``tokens`` (-1: any).
+        """List the dimensions of tensor ``name`` without B; L becomes ``tokens`` (-1: any).
 
         K of REGIONS is -1: a caller may send fewer regions than the model takes.
         """
@@ -122,7 +123,7 @@ class Shapes:
 def model_configurations(
     shapes: Shapes, profile: str, cuda: CudaProfile | None = None
 ) -> dict[str, Any]:
-    """The `ModelConfig` of every model under ``profile``, by model name, ensembles first."""
+    """Make the `ModelConfig` of every model under serving profile ``profile``, ensembles first."""
     return {
         name: model_configuration(name, shapes, profile, cuda) for name in (*ENSEMBLES, *MODELS)
     }
@@ -131,10 +132,10 @@ def model_configurations(
 def model_configuration(
     name: str, shapes: Shapes, profile: str, cuda: CudaProfile | None = None
 ) -> Any:
-    """One model's `ModelConfig`; raises KeyError for an unknown model, ValueError for a profile.
+    """Make one model's `ModelConfig` under serving profile ``profile``.
 
     ``cuda`` is what the profile of that name says (default: `CudaProfile()`), and nothing to the
-    others.
+    others. Raises KeyError for an unknown model, ValueError for an unknown profile.
     """
     if profile not in SERVING_PROFILES:
         raise ValueError(f"unknown profile {profile!r}; there are {', '.join(SERVING_PROFILES)}")

@@ -24,12 +24,12 @@ class Runtime:
 
 
 def find_runtime() -> Runtime:
-    """The TensorRT library and the GPUs that a server started here would see."""
+    """Find the TensorRT library and the GPUs that a server started here would see."""
     return Runtime(tensorrt=tensorrt_version(), gpus=find_gpus())
 
 
 def tensorrt_version(libraries: Sequence[str] = _LIBRARIES) -> str | None:
-    """Version of the first of ``libraries`` that loads; None where none does."""
+    """Read the version of the first of ``libraries`` that loads; None where none does."""
     for name in libraries:
         try:
             library = ctypes.CDLL(name)

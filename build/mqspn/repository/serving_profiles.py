@@ -1,4 +1,7 @@
-"""The serving profiles: which of its configurations Triton serves a model repository with."""
+"""The serving profiles: which of its configurations Triton serves a model repository with.
+
+The ranges of shapes of an engine's inputs are something else: `mqspn.repository.shape_profiles`.
+"""
 
 from __future__ import annotations
 

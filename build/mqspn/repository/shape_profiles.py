@@ -1,4 +1,8 @@
-"""Optimisation profiles: the shapes that an engine must take, from the serving configuration."""
+"""Shape profiles: the shapes that an engine must take, from the serving configuration.
+
+A shape profile (TensorRT's optimisation profile) is the smallest, best and largest shape of each
+input. The *serving* profiles are something else: `mqspn.repository.serving_profiles`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from mqspn.repository.errors import ShapeProfileError
 
-__all__ = ["ShapeRange", "profile_sizes", "read_configuration", "serving_profile", "shape_at"]
+__all__ = ["ShapeRange", "profile_sizes", "read_configuration", "shape_at", "shape_profile"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +41,7 @@ class ShapeRange:
 
 
 def read_configuration(repository: Path, model: str) -> Any:
-    """The `ModelConfig` of ``model`` under the GPU profile.
+    """Read the `ModelConfig` of ``model`` under the serving profile "gpu".
 
     Raises ShapeProfileError where there is none or it cannot be read.
     """
@@ -53,7 +57,7 @@ def read_configuration(repository: Path, model: str) -> Any:
 def profile_sizes(
     buckets: Sequence[int], max_batch_size: int
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-    """(posts, tokens) of the smallest, the best and the largest shapes that serving sends.
+    """Choose (posts, tokens) of the smallest, best and largest shapes that serving sends.
 
     From one post of the shortest bucket to the largest batch of the longest. Engines are tuned for
     the largest batch, which is where the load is, at the middle bucket.
@@ -62,8 +66,8 @@ def profile_sizes(
     return (1, buckets[0]), (max_batch_size, middle), (max_batch_size, buckets[-1])
 
 
-def serving_profile(repository: Path, model: str) -> dict[str, ShapeRange]:
-    """What Triton may send to engine ``model`` of ``repository``, by input name.
+def shape_profile(repository: Path, model: str) -> dict[str, ShapeRange]:
+    """Work out the shape profile of engine ``model``: what Triton may send it, by input name.
 
     The sizes are those of `profile_sizes`, of the configuration and its buckets.
     """
@@ -71,7 +75,7 @@ def serving_profile(repository: Path, model: str) -> dict[str, ShapeRange]:
     settings = repository / "preprocess" / "1" / "serving.json"
     try:
         buckets = ServingSettings.from_file(settings).buckets
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ShapeProfileError(
             f"{settings} cannot be read ({error}); make the model repository with `mqspn build`"
         ) from error
@@ -92,7 +96,7 @@ def serving_profile(repository: Path, model: str) -> dict[str, ShapeRange]:
 
 
 def shape_at(name: str, dims: Sequence[int], *, posts: int, tokens: int) -> tuple[int, ...]:
-    """The shape of input ``name`` with ``dims`` (B left out, -1 open) at B and L."""
+    """Fill in the shape of input ``name`` with ``dims`` (B left out, -1 open) at B and L."""
     sizes = []
     for axis, size in zip(tensor(name).axes[1:], dims, strict=True):
         if size == -1 and axis != "L":

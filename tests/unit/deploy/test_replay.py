@@ -323,9 +323,9 @@ def on_an_h100(image: Path) -> tuple[str, ...]:
     """What makes the image's Python run the entry point as if it found `THERE`."""
     code = f"""
 import runpy
-from mqspn.engines import compute
+from mqspn.repository import runtime
 from mqspn.repository.runtime import Gpu, Runtime
-compute.find_runtime = lambda: {THERE!r}
+runtime.find_runtime = lambda: {THERE!r}
 runpy.run_path({str(image / "entrypoint.py")!r}, run_name="__main__")
 """
     return "-c", code
@@ -421,6 +421,7 @@ def test_the_init_step_checks_entities_with_what_is_installed_there(
 from pathlib import Path
 from mqspn.data.reader import read_split
 from mqspn.engines.entity_gate import check_entities
+from mqspn.engines.gate import require_passed
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.settings import load_settings
 labels = load_settings("demo").label_names
@@ -430,7 +431,7 @@ print(check_entities(posts, pipeline, pipeline))
 class Silent:
     def predict(self, posts):
         return [[] for _ in posts]
-check_entities(posts, pipeline, Silent())
+require_passed(check_entities(posts, pipeline, Silent()))
 """
     ran = run(plans_image, "-c", code)
     assert ran.stdout.startswith("F1 on 2 posts: MNER "), ran.stderr

@@ -11,7 +11,7 @@ from bench.network_contenders import call, network_contenders, torch_contenders
 from bench.random_checkpoint import VOCABULARY, paper_settings, write_random_checkpoint
 from bench.torch_network import TorchNetwork, count_flops, flops_by_engine, network_inputs
 from mqspn.checkpoint import load_checkpoint
-from mqspn.engines.samples import drawn_posts
+from mqspn.engines.samples import synthetic_posts
 from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.repository import ENGINES
 from mqspn.settings import load_settings
@@ -34,7 +34,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def posts():
-    with drawn_posts(3) as drawn:
+    with synthetic_posts(3) as drawn:
         yield drawn
 
 

@@ -11,7 +11,7 @@ from mqspn.data.posts import Post
 from mqspn.engines.builder import EngineBuilder
 from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
 from mqspn.engines.precision import convert_graph
-from mqspn.engines.samples import drawn_posts, sample_batches
+from mqspn.engines.samples import sample_batches, synthetic_posts
 from mqspn.repository import ENGINES
 from numpy.typing import NDArray
 
@@ -25,7 +25,7 @@ def rtx() -> EngineBuilder:
 
 @pytest.fixture(scope="session")
 def posts() -> Iterator[list[Post]]:
-    with drawn_posts(100) as drawn:
+    with synthetic_posts(100) as drawn:
         yield drawn
 
 

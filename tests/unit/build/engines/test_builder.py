@@ -13,7 +13,7 @@ from mqspn.engines.errors import BuilderMissingError, GraphError
 from mqspn.repository import ENGINES
 from mqspn.repository.errors import ShapeProfileError
 from mqspn.repository.runtime import tensorrt_version
-from mqspn.repository.shape_profiles import ShapeRange, serving_profile
+from mqspn.repository.shape_profiles import ShapeRange, shape_profile
 from onnx import TensorProto, helper
 
 TOKENS = {
@@ -33,7 +33,7 @@ def test_every_committed_graph_compiles_for_what_serving_sends(
         assert 0 <= done <= max(done, steps)
         phases[phase] = done
 
-    plan = rtx.build(model, graph, serving_profile(demo_repository, model), progress=progress)
+    plan = rtx.build(model, graph, shape_profile(demo_repository, model), progress=progress)
     # The weights are in it.
     assert len(plan) > 0.9 * graph.stat().st_size
     assert phases

@@ -12,15 +12,19 @@ import onnx
 import pytest
 from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.cli import app
-from mqspn.engines.builder import EngineBuilder, Progress
-from mqspn.engines.compile import CompiledEngine, CompileSettings, compile_repository
+from mqspn.engines.build_progress import Progress
+from mqspn.engines.builder import EngineBuilder
+from mqspn.engines.compile import CompiledEngine, compile_repository
+from mqspn.engines.compile_settings import CompileSettings
 from mqspn.engines.errors import GateError, GraphError
+from mqspn.engines.graph_pipeline import graph_paths
+from mqspn.engines.job import plan_jobs
 from mqspn.engines.kept_layers import KEPT, find_layers
 from mqspn.repository import ENGINES
 from mqspn.repository.errors import PlanError
 from mqspn.repository.manifest import NO_GPU, check_plans, manifest_path, read_manifest
 from mqspn.repository.runtime import Gpu, Runtime
-from mqspn.repository.shape_profiles import serving_profile
+from mqspn.repository.shape_profiles import shape_profile
 from mqspn_backend.engine import OnnxEngine
 from typer.testing import CliRunner
 
@@ -70,21 +74,26 @@ def test_the_manifest_says_what_was_built(tiny: CompileSettings, rtx: EngineBuil
     # INT8's scales are of the posts: others make another plan.
     assert not manifest.builds_the_same(replace(manifest, calibration="0" * 64))
     assert manifest.builder_flags == rtx.flags
-    assert manifest.profile == serving_profile(tiny.repository, "text_encoder")
+    assert manifest.profile == shape_profile(tiny.repository, "text_encoder")
     # Triton serves TensorRT's plans only.
     runtime = Runtime(tensorrt="10.16.1", gpus=(Gpu(name="GPU", compute_capability="8.9"),))
     with pytest.raises(PlanError, match="found a plan of tensorrt-rtx"):
         check_plans(tiny.repository, runtime)
 
 
-def test_more_layers_may_stay_in_fp32(tiny: CompileSettings) -> None:
+def kept_names(settings: CompileSettings, builder: EngineBuilder) -> dict[str, tuple[str, ...]]:
+    jobs = plan_jobs(settings, graph_paths(settings.repository), builder)
+    return {job.model: job.manifest.kept_in_fp32 for job in jobs}
+
+
+def test_more_layers_may_stay_in_fp32(tiny: CompileSettings, rtx: EngineBuilder) -> None:
     softmaxes = find_layers("text_encoder:softmaxes")
     settings = replace(tiny, precision="fp16", kept=(*KEPT, softmaxes, softmaxes))
-    assert settings.kept_names("text_encoder") == ("softmaxes",)
-    assert settings.kept_names("region_encoder") == ("crops",)
+    assert kept_names(settings, rtx)["text_encoder"] == ("softmaxes",)
+    assert kept_names(settings, rtx)["region_encoder"] == ("crops",)
     with pytest.raises(ValueError, match="all layers are in FP32 already"):
         replace(settings, precision="fp32")
-    assert tiny.kept_names("region_encoder") == ()
+    assert kept_names(tiny, rtx)["region_encoder"] == ()
 
 
 def interrupt(phase: str, done: int, steps: int) -> None:
@@ -203,10 +212,11 @@ class GraphAsPlan:
 def on_a_gpu(tiny: CompileSettings, monkeypatch: pytest.MonkeyPatch) -> CompileSettings:
     """TensorRT's half of a compile, with an FP32 plan; no GPU is needed to see what it does."""
     from mqspn.engines import compile as module
+    from mqspn.engines import job
 
     monkeypatch.setattr(module, "EngineBuilder", OnThisGpu)
     monkeypatch.setattr(module, "PlanRunner", GraphAsPlan)
-    monkeypatch.setattr(module, "find_gpus", lambda: (Gpu(name="L4", compute_capability="8.9"),))
+    monkeypatch.setattr(job, "find_gpus", lambda: (Gpu(name="L4", compute_capability="8.9"),))
     return replace(tiny, flavour="tensorrt")
 
 

@@ -10,6 +10,7 @@ import pytest
 from mqspn.data.posts import Post
 from mqspn.engines.entity_gate import ALLOWED_LOSS, check_entities
 from mqspn.engines.errors import GateError
+from mqspn.engines.gate import require_passed
 from mqspn.engines.graph_pipeline import GraphPipeline
 from onnx import numpy_helper
 
@@ -20,6 +21,7 @@ def test_fp16_costs_no_f1(
     loss = check_entities(
         posts, GraphPipeline(demo_repository), GraphPipeline(demo_repository, fp16_graphs)
     )
+    assert loss.refusal is None
     assert loss.posts == 100
     # The demo checkpoint is not a bad one: a gate over nothing would pass too.
     assert loss.reference.gmner.f1 > 0.5
@@ -38,8 +40,9 @@ def test_the_gate_catches_a_damaged_graph(
             weight.CopyFrom(numpy_helper.from_array(array + noise, weight.name))
     onnx.save(model, str(tmp_path / "g.onnx"))
     damaged = GraphPipeline(demo_repository, {"query_decoder": tmp_path / "g.onnx"})
+    loss = check_entities(posts[:24], GraphPipeline(demo_repository), damaged)
     with pytest.raises(GateError, match=r"more than 0\.2 points below FP32"):
-        check_entities(posts[:24], GraphPipeline(demo_repository), damaged)
+        require_passed(loss)
 
 
 def test_posts_without_an_answer_prove_nothing(posts: list[Post], demo_repository: Path) -> None:
@@ -47,5 +50,6 @@ def test_posts_without_an_answer_prove_nothing(posts: list[Post], demo_repositor
         def predict(self, posts: object) -> list[list[object]]:
             return [[], []]
 
+    loss = check_entities(posts[:2], Silent(), Silent())  # type: ignore[arg-type]
     with pytest.raises(GateError, match="nothing can be compared"):
-        check_entities(posts[:2], Silent(), Silent())  # type: ignore[arg-type]
+        require_passed(loss)

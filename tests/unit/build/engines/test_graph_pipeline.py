@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mqspn.checkpoint import load_checkpoint
 from mqspn.data.posts import Post
+from mqspn.engines.errors import GraphError
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.evaluation.offline import CheckpointPredictor
 
@@ -28,5 +29,5 @@ def test_it_finds_what_the_checkpoint_finds(posts: list[Post], demo_repository: 
 
 
 def test_a_missing_graph_is_named(demo_repository: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"gone\.onnx"):
+    with pytest.raises(GraphError, match=r"gone\.onnx"):
         GraphPipeline(demo_repository, {"text_encoder": tmp_path / "gone.onnx"})

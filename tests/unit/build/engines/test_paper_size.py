@@ -12,7 +12,7 @@ from mqspn.export import export_graphs
 from mqspn.export.repository import serving_settings
 from mqspn.network import Mqspn
 from mqspn.repository import build_repository
-from mqspn.repository.shape_profiles import serving_profile
+from mqspn.repository.shape_profiles import shape_profile
 from mqspn.settings import load_settings
 from mqspn.training.tokenizer import train_wordpiece
 
@@ -50,6 +50,6 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_it_compiles(model: str, parameters: float, repository: Path, rtx: EngineBuilder) -> None:
     graph = repository / model / "1" / "model.onnx"
-    plan = rtx.build(model, graph, serving_profile(repository, model))
+    plan = rtx.build(model, graph, shape_profile(repository, model))
     # All of the weights are in there, four bytes each.
     assert len(plan) > 4 * parameters

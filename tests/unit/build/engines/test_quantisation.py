@@ -11,14 +11,17 @@ import onnx
 import pytest
 from mqspn.data.posts import Post
 from mqspn.engines.builder import EngineBuilder
-from mqspn.engines.compile import CompileSettings
+from mqspn.engines.compile_settings import CompileSettings
 from mqspn.engines.errors import GateError
+from mqspn.engines.gate import require_passed
+from mqspn.engines.graph_pipeline import graph_paths
+from mqspn.engines.job import plan_jobs
 from mqspn.engines.precision import convert_graph
 from mqspn.engines.quantisation import calibration_digest, choose_posts
 from mqspn.engines.tensor_gate import check_tensors
 from mqspn.repository import ENGINES
 from mqspn.repository.engine_precision import NOT_QUANTISED
-from mqspn.repository.shape_profiles import serving_profile
+from mqspn.repository.shape_profiles import shape_profile
 from mqspn_backend.engine import OnnxEngine
 
 
@@ -44,10 +47,10 @@ def int8(demo_repository: Path, batches: Any, tmp_path_factory: pytest.TempPathF
 def check(repository: Path, graph: Path, batches: Any) -> float:
     reference = OnnxEngine(repository / "text_encoder" / "1" / "model.onnx", threads=1)
     candidate = OnnxEngine(graph, threads=1)
-    found = check_tensors(
+    result = check_tensors(
         "text_encoder", reference, candidate, batches["text_encoder"], precision="int8"
     )
-    return found.largest
+    return require_passed(result).difference.largest
 
 
 def test_both_operands_of_the_products_are_quantised_and_the_rest_is_fp16(
@@ -66,7 +69,7 @@ def test_both_operands_of_the_products_are_quantised_and_the_rest_is_fp16(
 
 
 def test_tensorrt_takes_the_graph(int8: Path, demo_repository: Path, rtx: EngineBuilder) -> None:
-    profile = serving_profile(demo_repository, "text_encoder")
+    profile = shape_profile(demo_repository, "text_encoder")
     assert rtx.build("text_encoder", int8, profile)
 
 
@@ -82,7 +85,7 @@ def test_the_gate_catches_scales_of_other_posts(
 
 
 def test_a_graph_that_does_not_bear_it_stays_in_fp16(
-    demo_repository: Path, posts: list[Post]
+    demo_repository: Path, posts: list[Post], rtx: EngineBuilder
 ) -> None:
     """Its gate is FP16's, and so is its manifest; other posts do not change its plan."""
     settings = CompileSettings(
@@ -91,19 +94,16 @@ def test_a_graph_that_does_not_bear_it_stays_in_fp16(
         precision="int8",
         calibrate=posts[:40],
     )
-    found = {model: settings.precision_of(model) for model in ENGINES}
+    graphs = graph_paths(demo_repository)
+    jobs = plan_jobs(settings, graphs, rtx)
+    assert [job.model for job in jobs] == list(ENGINES)
+    found = {job.model: job.precision for job in jobs}
     assert found == {**dict.fromkeys(NOT_QUANTISED, "fp16"), "text_encoder": "int8"}
-    manifests = {
-        model: settings.manifest(model, EngineBuilder("tensorrt-rtx")) for model in ENGINES
-    }
-    assert {model: manifest.precision for model, manifest in manifests.items()} == found
-    again = replace(settings, calibrate=posts[40:80])
+    again = plan_jobs(replace(settings, calibrate=posts[40:80]), graphs, rtx)
     assert [
-        model
-        for model in ENGINES
-        if not again.manifest(model, EngineBuilder("tensorrt-rtx")).builds_the_same(
-            manifests[model]
-        )
+        job.model
+        for job, before in zip(again, jobs, strict=True)
+        if not job.manifest.builds_the_same(before.manifest)
     ] == ["text_encoder"]
 
 

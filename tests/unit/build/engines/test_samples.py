@@ -9,7 +9,7 @@ from mqspn.data.posts import Post
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.engines.samples import many_batches, sample_batches
 from mqspn.repository import ENGINES
-from mqspn.repository.shape_profiles import serving_profile
+from mqspn.repository.shape_profiles import shape_profile
 
 
 @pytest.mark.parametrize(("largest", "sizes"), [(1, [1, 1]), (2, [1, 1]), (4, [3, 3]), (8, [5, 3])])
@@ -23,7 +23,7 @@ def test_every_batch_is_within_the_profile_and_not_at_its_optimum(
         config.write_text(text.replace("max_batch_size: 4", f"max_batch_size: {largest}"))
     batches = sample_batches(GraphPipeline(tiny_repository), posts)
     for model in ENGINES:
-        profile = serving_profile(tiny_repository, model)
+        profile = shape_profile(tiny_repository, model)
         assert [len(next(iter(feeds.values()))) for feeds in batches[model]] == sizes
         for feeds in batches[model]:
             assert feeds.keys() == profile.keys()
@@ -36,7 +36,7 @@ def test_every_batch_is_within_the_profile_and_not_at_its_optimum(
     assert (
         lengths[-1]
         == max(lengths)
-        == serving_profile(tiny_repository, "text_encoder")["INPUT_IDS"].max[1]
+        == shape_profile(tiny_repository, "text_encoder")["INPUT_IDS"].max[1]
     )
 
 

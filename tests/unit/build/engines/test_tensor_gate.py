@@ -13,6 +13,7 @@ import pytest
 from mqspn.engines import precision
 from mqspn.engines.bf16_emulation import runnable_graph
 from mqspn.engines.errors import BuilderMissingError, GateError, PrecisionError
+from mqspn.engines.gate import require_passed
 from mqspn.engines.kept_layers import CANDIDATES, find_layers
 from mqspn.engines.precision import convert_graph
 from mqspn.engines.sensitivity import measure_sensitivity
@@ -46,16 +47,17 @@ def test_fp16_is_near_fp32(
     graph = onnx.load(str(fp16_graphs[model]))
     halves = [w for w in graph.graph.initializer if w.data_type == onnx.TensorProto.FLOAT16]
     assert len(halves) > 10
-    difference = check_tensors(
+    result = check_tensors(
         model,
         demo_engine(demo_repository, model),
         OnnxEngine(fp16_graphs[model], threads=1),
         batches[model],
         precision="fp16",
     )
+    assert result.refusal is None
     # It was computed in half precision: FP32's rounding alone is smaller.
-    assert difference.largest > 1e-4
-    assert difference.batches == 2
+    assert result.difference.largest > 1e-4
+    assert result.difference.against == "FP32 over 2 batches"
 
 
 def test_the_gate_catches_a_weight_that_is_off(
@@ -66,14 +68,15 @@ def test_the_gate_catches_a_weight_that_is_off(
     array = numpy_helper.to_array(weight)
     weight.CopyFrom(numpy_helper.from_array(array * array.dtype.type(1.5), weight.name))
     onnx.save(model, str(tmp_path / "g.onnx"))
+    result = check_tensors(
+        "text_encoder",
+        demo_engine(demo_repository, "text_encoder"),
+        OnnxEngine(tmp_path / "g.onnx", threads=1),
+        batches["text_encoder"],
+        precision="fp16",
+    )
     with pytest.raises(GateError, match=r"TEXT_STATES.*more than 0\.05, the tolerance of fp16"):
-        check_tensors(
-            "text_encoder",
-            demo_engine(demo_repository, "text_encoder"),
-            OnnxEngine(tmp_path / "g.onnx", threads=1),
-            batches["text_encoder"],
-            precision="fp16",
-        )
+        require_passed(result)
 
 
 def test_crops_must_stay_in_fp32(demo_repository: Path, batches: Any, tmp_path: Path) -> None:
@@ -88,14 +91,15 @@ def test_crops_must_stay_in_fp32(demo_repository: Path, batches: Any, tmp_path: 
         kept=(),
     )
     reference = demo_engine(demo_repository, "region_encoder")
+    result = check_tensors(
+        "region_encoder",
+        reference,
+        OnnxEngine(tmp_path / "g.onnx", threads=1),
+        batches["region_encoder"],
+        precision="fp16",
+    )
     with pytest.raises(GateError, match="REGION_STATES"):
-        check_tensors(
-            "region_encoder",
-            reference,
-            OnnxEngine(tmp_path / "g.onnx", threads=1),
-            batches["region_encoder"],
-            precision="fp16",
-        )
+        require_passed(result)
 
 
 def test_the_measurement_tells_what_to_keep(demo_repository: Path, batches: Any) -> None:
@@ -152,15 +156,16 @@ def test_bf16_is_near_fp32(demo_repository: Path, batches: Any, tmp_path: Path) 
     # The sums of the attention mask are in FP32 without anybody's asking.
     assert converted.left
     assert not set(converted.left) & set(converted.kept)
-    difference = check_tensors(
+    result = check_tensors(
         "text_encoder",
         demo_engine(demo_repository, "text_encoder"),
         OnnxEngine(runnable_graph(tmp_path / "g.onnx", "bf16"), threads=1),
         batches["text_encoder"],
         precision="bf16",
     )
+    assert result.refusal is None
     # It was rounded to 8 bits on the way.
-    assert difference.largest > 1e-2
+    assert result.difference.largest > 1e-2
 
 
 def test_a_graph_that_cannot_be_converted_is_named(batches: Any, tmp_path: Path) -> None:
@@ -176,6 +181,14 @@ def test_another_shape_or_no_number_is_infinitely_far(states: Any) -> None:
     difference = compare_tensors(
         "text_encoder", Answers(TEXT_STATES=np.ones((1, 2, 4))), Answers(TEXT_STATES=states), [{}]
     )
+    assert difference.largest == float("inf")
+
+
+def test_another_type_is_infinitely_far() -> None:
+    states = np.ones((1, 2, 4))
+    halves = Answers(TEXT_STATES=states)
+    halves.arrays["TEXT_STATES"] = states.astype(np.float16)
+    difference = compare_tensors("text_encoder", Answers(TEXT_STATES=states), halves, [{}])
     assert difference.largest == float("inf")
 
 

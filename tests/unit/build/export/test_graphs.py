@@ -18,7 +18,7 @@ from mqspn_backend.tensors import MODELS
 def graphs(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("graphs")
     parities = list(export_graphs(checkpoint, folder))
-    assert [p.graph for p in parities] == [
+    assert [p.model for p in parities] == [
         "text_encoder",
         "region_proposer",
         "region_encoder",

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.protobuf import text_format
 from mqspn.repository import ENGINES, CudaProfile, build_repository
-from mqspn.repository.shape_profiles import serving_profile
+from mqspn.repository.shape_profiles import shape_profile
 from mqspn_backend.tensors import MODELS
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -63,7 +63,7 @@ def test_tensorrts_shapes_are_those_that_plans_are_compiled_for(
                     item.split(":") for item in given[f"trt_profile_{key}_shapes"].split(",")
                 )
             }
-            plans = serving_profile(tmp_path / "r", name)
+            plans = shape_profile(tmp_path / "r", name)
             assert shapes == {tensor: getattr(r, key) for tensor, r in plans.items()}
     assert parameters(found["text_encoder"])["trt_profile_max_shapes"] == (
         "INPUT_IDS:4x16,ATTENTION_MASK:4x16"

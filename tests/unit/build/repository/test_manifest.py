@@ -20,7 +20,7 @@ from mqspn.repository.manifest import (
     read_manifest,
 )
 from mqspn.repository.runtime import Gpu, Runtime, tensorrt_version
-from mqspn.repository.shape_profiles import serving_profile
+from mqspn.repository.shape_profiles import shape_profile
 from mqspn.serving.errors import PlanRefusedError
 from mqspn.serving.launcher import TritonServer
 from mqspn.serving.server_settings import ServerSettings
@@ -44,7 +44,7 @@ def write_plan(repository: Path, model: str, **changes: Any) -> Path:
         precision="fp16",
         converter="nvidia-modelopt 0.47.0",
         kept_in_fp32=("crops",),
-        profile=serving_profile(repository, model),
+        profile=shape_profile(repository, model),
         builder_flags=("TF32",),
         mqspn_version="0.1.0",
         plan_sha256=file_sha256(plan),

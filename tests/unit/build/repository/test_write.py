@@ -116,7 +116,7 @@ def test_a_failed_build_leaves_what_was_there(
     before = contents(tmp_path)
     with pytest.raises(GraphMismatchError, match="TEXT_STATES"):
         build(tiny_export, output, width=99, overwrite=True)
-    with pytest.raises(FileNotFoundError, match=r"nowhere.*mqspn export"):
+    with pytest.raises(RepositoryError, match=r"nowhere.*mqspn export"):
         build(tiny_export, output, tokenizer=tmp_path / "nowhere", overwrite=True)
     assert contents(tmp_path) == before
     assert output.exists() == exists
