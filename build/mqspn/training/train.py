@@ -30,14 +30,14 @@ from mqspn.network import Mqspn
 from mqspn.regions.recall import proposal_recall
 from mqspn.regions.states import RegionStates, compute_region_states
 from mqspn.settings import Settings
-from mqspn.training.network import network_stage
-from mqspn.training.processes import join_processes
-from mqspn.training.region_encoder import region_encoder_stage
-from mqspn.training.region_proposer import region_proposer_stage
+from mqspn.training.loop.processes import join_processes
+from mqspn.training.loop.stage import Stage, StageReport
 from mqspn.training.run_claim import claim_run, digest_of, make_claim
-from mqspn.training.stage import Stage, StageReport
+from mqspn.training.stages.region_encoder import region_encoder_stage
+from mqspn.training.stages.region_proposer import region_proposer_stage
+from mqspn.training.stages.set_prediction import network_stage
+from mqspn.training.stages.visual_side import take_visual_side
 from mqspn.training.tokenizer import build_tokenizer
-from mqspn.training.visual_side import take_visual_side
 
 __all__ = ["train"]
 

@@ -17,9 +17,9 @@ from mqspn.data.posts import Post
 from mqspn.network import RegionEncoder
 from mqspn.regions.states import read_pixels
 from mqspn.settings import Settings
-from mqspn.training.batching import item_random
-from mqspn.training.processes import mean_over_processes
-from mqspn.training.stage import Stage
+from mqspn.training.loop.batching import item_random
+from mqspn.training.loop.processes import mean_over_processes
+from mqspn.training.loop.stage import Stage
 
 __all__ = ["region_encoder_stage"]
 

@@ -13,9 +13,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 from mqspn.settings import MixedPrecision, StageSettings
-from mqspn.training.processes import join_processes
-from mqspn.training.stage import Stage, StageReport
-from mqspn.training.stage_state import StageState, StateFiles
+from mqspn.training.loop.processes import join_processes
+from mqspn.training.loop.stage import Stage, StageReport
+from mqspn.training.run_folder.stage_state import StageState, StateFiles
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -94,8 +94,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import test_stage as toy
-from mqspn.training import stage_state
+import test_trainer as toy
+from mqspn.training.run_folder import stage_state
 
 settings = toy.StageSettings(**eval(sys.argv[3]))
 stage, at, left = toy.make_stage(settings, eval(sys.argv[4])), sys.argv[5], [int(sys.argv[6])]

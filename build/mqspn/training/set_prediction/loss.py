@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from mqspn.network.query_decoder import SetPrediction
 from mqspn.settings import LossSettings
-from mqspn.training.examples import Target
-from mqspn.training.matching import match
-from mqspn.training.processes import mean_over_processes
+from mqspn.training.loop.processes import mean_over_processes
+from mqspn.training.set_prediction.examples import Target
+from mqspn.training.set_prediction.matching import match
 
 __all__ = ["set_prediction_loss"]
 

@@ -27,10 +27,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mqspn.settings import StageSettings
-from mqspn.training.batching import draw_batches
-from mqspn.training.logs import TrainingLogs
-from mqspn.training.optimiser import build_optimiser, learning_rate_factor, set_learning_rate
-from mqspn.training.stage_state import StageReport, StageState, StateFiles
+from mqspn.training.loop.batching import draw_batches
+from mqspn.training.loop.logs import TrainingLogs
+from mqspn.training.loop.optimiser import build_optimiser, learning_rate_factor, set_learning_rate
+from mqspn.training.run_folder.stage_state import StageReport, StageState, StateFiles
 
 __all__ = ["Stage", "StageReport"]
 
@@ -44,7 +44,7 @@ class Stage(Generic[BatchT]):
     """What `run` needs of a stage.
 
     ``module`` takes a batch and gives a mapping of scalars with "loss". ``groups`` are optimiser
-    parameter groups, see `mqspn.training.optimiser.build_optimiser`. ``frozen`` parts of
+    parameter groups, see `mqspn.training.loop.optimiser.build_optimiser`. ``frozen`` parts of
     ``module`` stay in evaluation mode, learn nothing and are not kept. ``items``: how many items
     an epoch goes through, ``batch_items`` at a time over all processes, of like ``lengths``
     (items,) where those are given. ``make`` gives the batch of some items in an epoch.

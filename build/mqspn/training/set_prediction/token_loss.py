@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mqspn.training.examples import Target
-from mqspn.training.processes import mean_over_processes
+from mqspn.training.loop.processes import mean_over_processes
+from mqspn.training.set_prediction.examples import Target
 
 __all__ = ["TokenLoss", "token_labels"]
 

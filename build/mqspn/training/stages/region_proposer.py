@@ -13,8 +13,8 @@ from mqspn.data.posts import Post
 from mqspn.network import RegionProposer
 from mqspn.regions.states import read_pixels
 from mqspn.settings import Settings
-from mqspn.training.batching import item_random
-from mqspn.training.stage import Stage
+from mqspn.training.loop.batching import item_random
+from mqspn.training.loop.stage import Stage
 
 __all__ = ["region_proposer_stage"]
 

@@ -18,11 +18,11 @@ from mqspn.network.model import Mqspn, token_id
 from mqspn.network.query_decoder import SetPrediction
 from mqspn.regions.states import RegionStates
 from mqspn.settings import Settings
-from mqspn.training.batching import item_random
-from mqspn.training.examples import Batch, collate, make_examples
-from mqspn.training.loss import set_prediction_loss
-from mqspn.training.stage import Stage
-from mqspn.training.token_loss import TokenLoss
+from mqspn.training.loop.batching import item_random
+from mqspn.training.loop.stage import Stage
+from mqspn.training.set_prediction.examples import Batch, collate, make_examples
+from mqspn.training.set_prediction.loss import set_prediction_loss
+from mqspn.training.set_prediction.token_loss import TokenLoss
 
 __all__ = ["network_stage"]
 

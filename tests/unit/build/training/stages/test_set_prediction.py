@@ -13,8 +13,8 @@ from mqspn.data.reader import read_split
 from mqspn.regions.states import compute_region_states
 from mqspn.settings import StageSettings
 from mqspn.synthetic import draw_posts
-from mqspn.training.network import network_stage
-from mqspn.training.processes import join_processes
+from mqspn.training.loop.processes import join_processes
+from mqspn.training.stages.set_prediction import network_stage
 from torch import Tensor
 
 ENCODER_RATE, RATE = 1e-3, 1e-2

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mqspn.network.query_decoder import SetPrediction
 from mqspn.settings import LossSettings
-from mqspn.training.examples import Target
+from mqspn.training.set_prediction.examples import Target
 
 __all__ = ["match"]
 
