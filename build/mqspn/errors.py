@@ -4,7 +4,8 @@
     ├── mqspn.data.errors.DataError               a data set that cannot be read
     ├── mqspn.repository.errors.RepositoryError   a model repository that cannot be made or served
     ├── mqspn.export.ExportError                  a graph that differs from PyTorch
-    └── mqspn.engines.errors.EngineError          an engine that cannot be made
+    ├── mqspn.engines.errors.EngineError          an engine that cannot be made
+    └── mqspn.training.errors.TrainingError       a training run that cannot go on
 
 `mqspn` prints a BuildError as one line. Any other exception is a fault of ours and keeps its
 traceback.

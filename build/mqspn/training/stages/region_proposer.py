@@ -3,62 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from mqspn.data.posts import Post
 from mqspn.network import RegionProposer
 from mqspn.regions.states import read_pixels
 from mqspn.settings import Settings
+from mqspn.training.errors import TrainingError
 from mqspn.training.loop.batching import item_random
 from mqspn.training.loop.stage import Stage
 
-__all__ = ["region_proposer_stage"]
+__all__ = ["DetectionBatch", "RegionProposerStage"]
 
-_Batch = tuple[Tensor, list[dict[str, Tensor]]]
+#: Pixels (B, 3, S, S) uint8, and for each image the detector's labels: "class_labels" (N,) int64,
+#: all 0, and "boxes" (N, 4) float32, normalised centre x, centre y, width, height.
+DetectionBatch = tuple[Tensor, list[dict[str, Tensor]]]
 
 
-class _DetectionLoss(nn.Module):
-    """The detector's own loss of a batch.
+class RegionProposerStage(Stage[DetectionBatch]):
+    """Trains the region proposer with its detector's own loss.
 
-    Where processes share a batch it is the mean of theirs: each divides by its own boxes.
+    The boxes are those of every object where the data set lists them (synthetic posts do), else
+    the gold boxes of the entities. Images are mirrored at random.
+
+    Args:
+        proposer: what is trained.
+        settings: the run's.
+        posts: the train split; those without an image are left out.
+
+    Raises TrainingError where no post has an image.
     """
 
-    def __init__(self, proposer: RegionProposer) -> None:
-        super().__init__()
-        self.proposer = proposer
-
-    def forward(self, batch: _Batch) -> dict[str, Tensor]:
-        device = self.proposer.mean.device
-        pixels = batch[0].to(device)
-        labels = [{key: value.to(device) for key, value in label.items()} for label in batch[1]]
-        output = self.proposer.detector(pixel_values=self.proposer.normalise(pixels), labels=labels)
-        return {"loss": output.loss}
-
-
-def region_proposer_stage(
-    proposer: RegionProposer, settings: Settings, posts: Sequence[Post]
-) -> Stage[_Batch]:
-    """Train ``proposer`` on the posts that have an image.
-
-    The boxes are those of every object where the data set lists them (drawn posts do), else the
-    gold boxes of the entities. Images are mirrored at random.
-    """
-    posts = [post for post in posts if post.image is not None]
-    if not posts:
-        raise ValueError(
-            "training.region_proposer needs images and none was found in images/; for text-only "
-            "training set training.region_proposer.epochs and training.region_encoder.epochs to 0"
+    def __init__(self, proposer: RegionProposer, settings: Settings, posts: Sequence[Post]) -> None:
+        posts = [post for post in posts if post.image is not None]
+        if not posts:
+            raise TrainingError(
+                "training.region_proposer needs images and none was found in images/; for "
+                "text-only training set training.region_proposer.epochs and "
+                "training.region_encoder.epochs to 0"
+            )
+        super().__init__(
+            name="region_proposer",
+            settings=settings.training.region_proposer,
+            seed=settings.training.seed,
+            items=len(posts),
+            batch_items=settings.training.region_proposer.batch_size,
         )
-    stage = settings.training.region_proposer
+        self.proposer = proposer
+        self.run_settings = settings
+        self.posts = posts
 
-    def make(epoch: int, items: NDArray[np.int64]) -> _Batch:
-        chosen = [posts[i] for i in items]
-        pixels, sizes = read_pixels(chosen, settings)
-        randoms = item_random(settings.training.seed, epoch, items)
+    def batch(self, epoch: int, items: NDArray[np.int64]) -> DetectionBatch:
+        """Read the images of ``items`` and their boxes; half of them are mirrored."""
+        chosen = [self.posts[i] for i in items]
+        pixels, sizes = read_pixels(chosen, self.run_settings)
+        randoms = item_random(self.seed, epoch, items)
         labels = []
         for i, (post, random) in enumerate(zip(chosen, randoms, strict=True)):
             boxes = _boxes(post) / np.tile(sizes[i], 2).astype(np.float32)
@@ -74,16 +78,20 @@ def region_proposer_stage(
             )
         return torch.from_numpy(pixels), labels
 
-    return Stage(
-        name="region_proposer",
-        module=_DetectionLoss(proposer),
-        groups=[{"params": list(proposer.parameters())}],
-        settings=stage,
-        seed=settings.training.seed,
-        items=len(posts),
-        batch_items=stage.batch_size,
-        make=make,
-    )
+    def loss(self, batch: DetectionBatch) -> dict[str, Tensor]:
+        """Compute the detector's own loss of a batch.
+
+        Where processes share a batch it is the mean of theirs: each divides by its own boxes.
+        """
+        device = self.proposer.mean.device
+        pixels = batch[0].to(device)
+        labels = [{key: value.to(device) for key, value in label.items()} for label in batch[1]]
+        output = self.proposer.detector(pixel_values=self.proposer.normalise(pixels), labels=labels)
+        return {"loss": output.loss}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The whole proposer learns."""
+        return [{"params": list(self.proposer.parameters())}]
 
 
 def _boxes(post: Post) -> NDArray[np.float32]:
