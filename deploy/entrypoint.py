@@ -14,9 +14,7 @@ from __future__ import annotations
 import argparse
 import errno
 import fcntl
-import hashlib
 import http.client
-import json
 import os
 import re
 import sys
@@ -27,11 +25,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from mqspn.engines.kept_layers import KEPT
+from mqspn.files.digest import file_sha256
+from mqspn.files.fingerprint import fingerprint_digest
 from mqspn.repository.manifest import (
     PLAN,
     check_engine_models,
     check_plans,
-    digest,
     engine_models,
     manifest_path,
 )
@@ -74,7 +73,7 @@ def plan_folder(
     check_engine_models(repository)
     engines = {
         model: {
-            "onnx_sha256": digest(repository / model / "1" / "model.onnx"),
+            "onnx_sha256": file_sha256(repository / model / "1" / "model.onnx"),
             "profile": {
                 name: asdict(shapes) for name, shapes in serving_profile(repository, model).items()
             },
@@ -85,7 +84,7 @@ def plan_folder(
     origin = [engines, precision, runtime.tensorrt, None if gpu is None else asdict(gpu)]
     if precision != "fp32":
         origin += [_converter(), sorted({*keep, *(f"{k.graph}:{k.name}" for k in KEPT)})]
-    key = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+    key = fingerprint_digest(origin)
     return plans / f"{_machine(runtime)}-{precision}-{key[:16]}"
 
 

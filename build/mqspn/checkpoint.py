@@ -6,7 +6,6 @@ Loading one needs nothing else: no hub, no environment.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from mqspn.files.replace import replacing_contents
 from mqspn.network import Mqspn
 from mqspn.settings import Settings, settings_from_dict
 
@@ -51,35 +51,21 @@ def save_checkpoint(
 ) -> None:
     """Write ``checkpoint`` to ``folder``, made if absent; its files are replaced, others stay.
 
-    ``report``: what is said of the training beside it. All is written to a folder of its own in
-    ``folder`` first. A kill while that goes on changes nothing of an earlier checkpoint; one while
-    the files are then put in their places leaves none, as its weights go first and come last:
-    never parts of two. (``folder`` itself is not renamed: it may be a mount.)
+    ``report``: what is said of the training beside it. A kill leaves an earlier checkpoint, none
+    or this one, see `replacing_contents`.
     """
-    staged = folder / ".partial"
-    if staged.exists():
-        shutil.rmtree(staged)
-    staged.mkdir(parents=True)
-    (staged / _SETTINGS).write_text(checkpoint.settings.to_json(), encoding="utf-8")
-    checkpoint.tokenizer.save(str(staged / _TOKENIZER))
-    for part, attribute in _ENCODERS.items():
-        getattr(getattr(checkpoint.model, part), attribute).config.save_pretrained(staged / part)
-    if report is not None:
-        text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-        (staged / _REPORT).write_text(text, encoding="utf-8")
     # Tied weights (a detector's shared heads) are separate entries here: each is cloned.
     state = {k: v.detach().clone().contiguous() for k, v in checkpoint.model.state_dict().items()}
-    save_file(state, staged / _WEIGHTS)
-
-    (folder / _WEIGHTS).unlink(missing_ok=True)
-    (folder / _REPORT).unlink(missing_ok=True)  # of other weights
-    for path in sorted(staged.rglob("*")):
-        if path.is_file() and path != staged / _WEIGHTS:
-            place = folder / path.relative_to(staged)
-            place.parent.mkdir(exist_ok=True)
-            path.replace(place)
-    (staged / _WEIGHTS).replace(folder / _WEIGHTS)
-    shutil.rmtree(staged)
+    with replacing_contents(folder, last=_WEIGHTS, gone=_REPORT) as staged:
+        (staged / _SETTINGS).write_text(checkpoint.settings.to_json(), encoding="utf-8")
+        checkpoint.tokenizer.save(str(staged / _TOKENIZER))
+        for part, attribute in _ENCODERS.items():
+            encoder = getattr(getattr(checkpoint.model, part), attribute)
+            encoder.config.save_pretrained(staged / part)
+        if report is not None:
+            text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+            (staged / _REPORT).write_text(text, encoding="utf-8")
+        save_file(state, staged / _WEIGHTS)
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:

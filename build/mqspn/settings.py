@@ -225,6 +225,11 @@ class Settings:
         if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 3:
             raise ValueError("settings: serving.buckets must increase and hold at least 3 tokens")
 
+    @property
+    def label_names(self) -> dict[str, str]:
+        """Each type's name by the label that data sets give it, as `read_split` takes them."""
+        return {t.label: t.name for t in self.types}
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 

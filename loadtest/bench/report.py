@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 from machine import describe_machine
+from mqspn.files.replace import replace_text
 from rich.console import Console
 from rich.table import Table
 
@@ -66,9 +66,7 @@ class GpuReport:
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f".{self.path.name}.partial")
-        partial.write_text(json.dumps(self.values, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, self.path)
+        replace_text(self.path, json.dumps(self.values, indent=2) + "\n")
 
 
 def describe_gpu_machine() -> dict[str, Any]:

@@ -50,7 +50,7 @@ def stats_command(
         logger.addHandler(handler)
     try:
         loaded = load_settings(settings)
-        labels = {t.label: t.name for t in loaded.types}
+        labels = loaded.label_names
         splits = {name: read_split(folder, name, labels=labels) for name in split_names(folder)}
         if images:
             problems = unreadable_images(

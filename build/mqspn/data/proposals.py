@@ -14,7 +14,6 @@ other keys are ignored, numbers may be arrays of one element, and rows behind th
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -27,8 +26,10 @@ from numpy.typing import NDArray
 
 from mqspn.data.errors import DataError, Problem
 from mqspn.data.posts import Post
+from mqspn.files.digest import file_sha256
+from mqspn.files.replace import replacing
 
-__all__ = ["Proposals", "find_proposals", "image_sha256", "read_proposals", "write_proposals"]
+__all__ = ["Proposals", "find_proposals", "read_proposals", "write_proposals"]
 
 #: Detectors round and resize: a box may leave its image by so many pixels, and is then cut.
 _MARGIN = 1.0
@@ -51,18 +52,13 @@ class Proposals:
     """Candidate regions of one image, best first.
 
     ``boxes`` (n, 4) float32, x1, y1, x2, y2 in pixels of the upright image, none of them empty;
-    ``scores`` (n,) float32 in (0, 1], falling. ``image_sha256``: of the file that they were made
-    of, see `image_sha256`; None: not known.
+    ``scores`` (n,) float32 in (0, 1], falling. ``image_sha256``: of the image file that
+    they were made of; None: not known.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     image_sha256: str | None = None
-
-
-def image_sha256(image: Path) -> str:
-    """SHA-256 of the image file's bytes, hexadecimal."""
-    return hashlib.sha256(image.read_bytes()).hexdigest()
 
 
 def find_proposals(folder: Path, posts: Sequence[Post]) -> dict[str, Path]:
@@ -132,7 +128,7 @@ def read_proposals(
         else:
             scores = 1.0 - np.arange(count) / max(count, 1)
         made_of = _text(archive, path, "image_sha256")
-    if image is not None and made_of not in (None, image_sha256(image)):
+    if image is not None and made_of not in (None, file_sha256(image)):
         message = f"made of another image than {image.name} now is; run `mqspn propose` again"
         raise _error(path, f"image_sha256: {message}")
     order = np.argsort(-scores, kind="stable")
@@ -152,10 +148,8 @@ def write_proposals(path: Path, proposals: Proposals, size: tuple[int, int]) -> 
     }
     if proposals.image_sha256 is not None:
         arrays["image_sha256"] = np.array(proposals.image_sha256)
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         np.savez(file, **arrays)
-    partial.replace(path)
 
 
 def _check_size(archive: np.lib.npyio.NpzFile, path: Path, size: tuple[int, int]) -> None:

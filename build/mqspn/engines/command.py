@@ -167,7 +167,7 @@ def _posts(data: Path, split: str, settings: str) -> list[Post]:
     from mqspn.data.reader import read_split
     from mqspn.settings import load_settings
 
-    return read_split(data, split, labels={t.label: t.name for t in load_settings(settings).types})
+    return read_split(data, split, labels=load_settings(settings).label_names)
 
 
 def _line(engine: CompiledEngine) -> str:

@@ -30,6 +30,7 @@ from mqspn.engines.quantisation import (
 )
 from mqspn.engines.samples import drawn_posts, sample_batches
 from mqspn.engines.tensor_gate import Difference, check_tensors
+from mqspn.files.digest import file_sha256
 from mqspn.repository import ENGINES
 from mqspn.repository.engine_precision import engine_precision
 from mqspn.repository.errors import PlanError
@@ -37,7 +38,6 @@ from mqspn.repository.manifest import (
     NO_GPU,
     PLAN,
     Manifest,
-    digest,
     manifest_path,
     read_manifest,
 )
@@ -113,7 +113,7 @@ class CompileSettings:
         posts = choose_posts(self.calibrate) if precision == "int8" else []
         return Manifest(
             model=model,
-            onnx_sha256=digest(graph_paths(self.repository)[model]),
+            onnx_sha256=file_sha256(graph_paths(self.repository)[model]),
             engine=self.flavour,
             engine_version=builder.version,
             compute_capability=gpus[0].compute_capability if gpus else NO_GPU,
@@ -278,7 +278,7 @@ def _write(plan: Path, built: bytes, manifest: Manifest) -> None:
     new = plan.with_name(f".{plan.name}.{os.getpid()}.partial")
     try:
         new.write_bytes(built)
-        text = replace(manifest, plan_sha256=digest(new)).to_json()
+        text = replace(manifest, plan_sha256=file_sha256(new)).to_json()
         os.replace(new, plan)
         new.write_text(text, encoding="utf-8")
         os.replace(new, manifest_path(plan))

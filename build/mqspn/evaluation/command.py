@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -50,6 +50,7 @@ def evaluate(
     """Score a checkpoint, or a server, on annotated posts; prints one JSON object."""
     from mqspn.data.reader import read_split
     from mqspn.evaluation.evaluate import evaluate as score
+    from mqspn.files.replace import replacing_text
     from mqspn.settings import load_settings
 
     if (checkpoint is None) == (url is None):
@@ -57,12 +58,12 @@ def evaluate(
     with ExitStack() as stack:
         lines = None
         if errors is not None:
-            lines = stack.enter_context(_replaced_at_the_end(errors))
+            lines = stack.enter_context(replacing_text(errors))
         if url is not None:
             from mqspn.evaluation.predictors import ServedPredictor
 
             named = load_settings(settings)
-            posts = read_split(data, split, labels={t.label: t.name for t in named.types})
+            posts = read_split(data, split, labels=named.label_names)
             served = ServedPredictor(
                 url, progress=True, proposals=proposals, regions=named.network.regions
             )
@@ -76,7 +77,7 @@ def evaluate(
             assert checkpoint is not None
             loaded = load_checkpoint(checkpoint)
             loaded.model.to(pick_device(device))
-            posts = read_split(data, split, labels={t.label: t.name for t in loaded.settings.types})
+            posts = read_split(data, split, labels=loaded.settings.label_names)
             predictor = CheckpointPredictor(loaded, proposals)
             result = score(posts, predictor, errors=lines)
             result["checkpoint"] = checkpoint.resolve().name
@@ -117,8 +118,7 @@ def tune(
     if not dry_run:
         check_writable(checkpoint)
     loaded.model.to(pick_device(device))
-    labels = {t.label: t.name for t in loaded.settings.types}
-    posts = read_split(data, split, labels=labels)[:limit]
+    posts = read_split(data, split, labels=loaded.settings.label_names)[:limit]
     check_posts(posts)
     regions = compute_region_states(loaded.model, loaded.settings, posts, proposals=proposals)
     tuning = choose(
@@ -135,20 +135,6 @@ def tune(
             result["written"] = True
     finally:  # what was found is not lost with a write that fails
         typer.echo(json.dumps(result, indent=2))
-
-
-@contextmanager
-def _replaced_at_the_end(path: Path) -> Iterator[TextIO]:
-    """A file to write to that takes the place of ``path`` only once all is written."""
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder; name a file to write to")
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _recall(posts: Sequence[Post], predictor: CheckpointPredictor) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from mqspn.data.posts import Post
 from mqspn.evaluation.decoding_search import held_out_gains, search
 from mqspn.evaluation.metrics import Counts, PredictedEntity, Scores, match_entities, score
 from mqspn.evaluation.network_output import NetworkOutput, decode_output
+from mqspn.files.replace import check_replaceable, replace_text
 
 __all__ = ["Metric", "Tuning", "check_posts", "check_writable", "tune", "write_decoding"]
 
@@ -127,29 +127,21 @@ def check_posts(posts: Sequence[Post]) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises OSError where `write_decoding` could not write to ``folder``."""
-    _, temporary = _settings_files(folder)
-    temporary.touch()
-    temporary.unlink()
+    """Raise OSError where `write_decoding` could not write to ``folder``."""
+    check_replaceable(_settings_file(folder))
 
 
 def write_decoding(folder: Path, decoding: DecodingSettings) -> None:
-    """Put ``decoding`` into the settings of the checkpoint in ``folder``; all else stays.
-
-    The file is complete at any time, the old one or the new one.
-    """
-    path, temporary = _settings_files(folder)
+    """Put ``decoding`` into the settings of the checkpoint in ``folder``; all else stays."""
+    path = _settings_file(folder)
     values = json.loads(path.read_text(encoding="utf-8"))
     values["decoding"] = asdict(decoding)
-    temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    shutil.copymode(path, temporary)
-    temporary.replace(path)
+    replace_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
-def _settings_files(folder: Path) -> tuple[Path, Path]:
-    """The settings of a checkpoint, and the file beside them that takes their place."""
-    path = (folder / "settings.json").resolve()
-    return path, path.with_suffix(".json.partial")
+def _settings_file(folder: Path) -> Path:
+    """The settings of a checkpoint, be they linked from elsewhere."""
+    return (folder / "settings.json").resolve()
 
 
 class _Trials:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from mqspn.files.replace import replace_text
+from mqspn.files.replace import named_in_errors, replace_text
 
 __all__ = ["RegionCache", "weights_digest"]
 
@@ -27,20 +27,21 @@ _PROGRESS = "progress.json"
 class RegionCache:
     """Arrays of N rows, one a post, that are filled from the first row on.
 
-    ``arrays`` gives each one's shape, N first, and type. ``made_of`` says what the rows depend on:
-    a folder made of something else, or damaged, is begun again. ``done`` rows are there.
+    ``arrays`` gives each one's shape, N first, and type. ``fingerprint`` is a digest of what the
+    rows depend on: a folder of another one, or a damaged one, is begun again (and not refused, see
+    `mqspn.files.fingerprint`: nothing is lost that cannot be computed). ``done`` rows are there.
     """
 
     def __init__(
-        self, folder: Path, arrays: Mapping[str, tuple[tuple[int, ...], Any]], *, made_of: str
+        self, folder: Path, arrays: Mapping[str, tuple[tuple[int, ...], Any]], *, fingerprint: str
     ) -> None:
         self.folder = folder
         self.done = 0
-        self._made_of = made_of
+        self._fingerprint = fingerprint
         self._names = list(arrays)
         folder.mkdir(parents=True, exist_ok=True)
         progress = folder / _PROGRESS
-        done = _read_progress(progress, made_of)
+        done = _read_progress(progress, fingerprint)
         if done and all(self._is_whole(name, *arrays[name]) for name in arrays):
             self.done = done
             return
@@ -61,13 +62,14 @@ class RegionCache:
                 continue
             mapped = np.load(self._path(name), mmap_mode="r")
             # Plain writes: a full disk is then an OSError, where through a map it would be fatal.
-            with self._path(name).open("r+b") as file:
+            path = self._path(name)
+            with named_in_errors(path), path.open("r+b") as file:
                 file.seek(mapped.offset + self.done * mapped.strides[0])
                 file.write(np.ascontiguousarray(values, mapped.dtype).tobytes())
                 file.flush()
                 os.fsync(file.fileno())
         self.done += count.pop()
-        progress = {"made_of": self._made_of, "done": self.done}
+        progress = {"made_of": self._fingerprint, "done": self.done}
         replace_text(self.folder / _PROGRESS, json.dumps(progress))
 
     def load(self) -> dict[str, NDArray[Any]]:
@@ -85,11 +87,11 @@ class RegionCache:
         return self.folder / f"{name}.npy"
 
 
-def _read_progress(path: Path, made_of: str) -> int:
-    """How many rows ``path`` says are there of ``made_of``; 0 where it says nothing of the kind."""
+def _read_progress(path: Path, fingerprint: str) -> int:
+    """How many rows ``path`` says are there of ``fingerprint``; 0 where it says nothing of it."""
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-        return int(state["done"]) if state["made_of"] == made_of else 0
+        return int(state["done"]) if state["made_of"] == fingerprint else 0
     except (OSError, ValueError, KeyError, TypeError):
         return 0
 

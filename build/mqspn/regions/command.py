@@ -41,7 +41,7 @@ def propose(
         raise typer.BadParameter("give either --checkpoint DIR or --settings NAME")
     names = split or split_names(data)
     proposer, found = load_proposer(checkpoint=checkpoint, settings=settings, regions=regions)
-    labels = {t.label: t.name for t in found.types}
+    labels = found.label_names
     report = run(
         proposer.to(pick_device(device)),
         found,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,14 @@ from tqdm import tqdm
 from mqspn.checkpoint import load_checkpoint
 from mqspn.data.errors import DataError
 from mqspn.data.posts import Post
-from mqspn.data.proposals import Proposals, image_sha256, read_proposals, write_proposals
+from mqspn.data.proposals import Proposals, read_proposals, write_proposals
+from mqspn.files.digest import file_sha256
+from mqspn.files.fingerprint import (
+    FingerprintError,
+    check_fingerprint,
+    read_fingerprint,
+    write_fingerprint,
+)
 from mqspn.files.lock import lock_folder
 from mqspn.network import RegionProposer
 from mqspn.regions.cache import weights_digest
@@ -24,7 +30,9 @@ from mqspn.settings import Settings, load_settings
 
 __all__ = ["ProposeReport", "load_proposer", "propose"]
 
-_CLAIM = "proposer.json"
+_FINGERPRINT = "proposer.json"
+#: How a refusal names what differs.
+_NAMES = {"weights": "weights of the detector", "regions": "--regions"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +107,7 @@ def propose(
     if not images:
         raise ValueError("no post has an image in images/, so there is nothing to propose on")
     with lock_folder(output, option="--output"):
-        _claim(output, proposer, settings)
+        _begin(output, proposer, settings)
         _propose_missing(proposer, settings, images, output, batch_size, progress)
     found = {id: read_proposals(_file(output, post)) for id, post in images.items()}
     recall = {}
@@ -157,7 +165,7 @@ def _propose(
         in_pixels = boxes[row][real] * [width, height, width, height]
         write_proposals(
             _file(output, post),
-            Proposals(in_pixels.astype("float32"), scores[row][real], image_sha256(post.image)),
+            Proposals(in_pixels.astype("float32"), scores[row][real], file_sha256(post.image)),
             (width, height),
         )
 
@@ -171,28 +179,28 @@ def _is_made(path: Path, post: Post) -> bool:
     if not path.is_file() or post.image is None:
         return False
     try:
-        return read_proposals(path).image_sha256 == image_sha256(post.image)
+        return read_proposals(path).image_sha256 == file_sha256(post.image)
     except DataError:
         return False
 
 
-def _claim(output: Path, proposer: RegionProposer, settings: Settings) -> None:
-    """Make ``output`` the folder of this detector, or refuse it where it is another's."""
-    path = output / _CLAIM
-    mine = {
+def _begin(output: Path, proposer: RegionProposer, settings: Settings) -> None:
+    """Make ``output`` the folder of this detector; FingerprintError where it is another's."""
+    path = output / _FINGERPRINT
+    own = {
         "weights": weights_digest(proposer),
         "image_side": settings.image_side,
         "regions": proposer.regions,
     }
-    if path.is_file():
-        same = json.loads(path.read_text(encoding="utf-8")) == mine
-    else:
-        same = not any(output.glob("*.npz"))
-    if not same:
-        raise ValueError(
-            f"{output} holds proposals of another detector, image_side or --regions; name another "
-            "--output folder, or delete it"
+    held = read_fingerprint(path, option="--output")
+    if held is not None:
+        check_fingerprint(
+            held, own, folder=output, holds="proposals", option="--output", names=_NAMES
         )
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(mine, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    elif any(output.glob("*.npz")):
+        raise FingerprintError(
+            f"{output} holds proposals and no {_FINGERPRINT} that says of which detector; name "
+            "another --output folder, or delete it"
+        )
+    else:
+        write_fingerprint(path, own)

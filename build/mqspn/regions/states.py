@@ -100,7 +100,7 @@ def compute_region_states(
     kept = None
     if cache is not None:
         arrays = {name: (array.shape, array.dtype) for name, array in vars(states).items()}
-        kept = RegionCache(cache, arrays, made_of=_made_of(model, settings, posts, files))
+        kept = RegionCache(cache, arrays, fingerprint=_fingerprint(model, settings, posts, files))
     done = kept.done if kept else 0
     bar = tqdm(total=N, initial=done, desc="region states", unit="post", disable=not progress)
     with bar:
@@ -153,7 +153,7 @@ def _states_of(
     return states
 
 
-def _made_of(
+def _fingerprint(
     model: Mqspn, settings: Settings, posts: Sequence[Post], files: Mapping[str, Path] | None
 ) -> str:
     """A digest of all that region states depend on."""

@@ -6,7 +6,6 @@ None of that can be read from the plan; it is written down beside it when it is 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -16,6 +15,7 @@ from typing import Any
 
 from mqspn_backend.tensors import ENGINES
 
+from mqspn.files.digest import file_sha256
 from mqspn.repository.engine_precision import engine_precision
 from mqspn.repository.errors import PlanError
 from mqspn.repository.runtime import Runtime
@@ -27,7 +27,6 @@ __all__ = [
     "check_engine_models",
     "check_manifest",
     "check_plans",
-    "digest",
     "engine_models",
     "keep_plans",
     "manifest_path",
@@ -104,7 +103,11 @@ class Manifest:
             raise ValueError(f"it is not a plan's manifest ({error})") from error
 
     def builds_the_same(self, other: Manifest) -> bool:
-        """Whether the plan that ``other`` describes may stand for the one described here."""
+        """Whether the plan that ``other`` describes may stand for the one described here.
+
+        No `mqspn.files.fingerprint`: a manifest is read by field, also by who did not make it, and
+        another one is built anew instead of refused.
+        """
         return self._key() == other._key()
 
     def _key(self) -> dict[str, Any]:
@@ -117,21 +120,12 @@ def manifest_path(plan: Path) -> Path:
     return plan.with_name(f"{plan.name}.json")
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha.update(block)
-    return sha.hexdigest()
-
-
 def read_manifest(plan: Path) -> Manifest | None:
     """The manifest of ``plan``; None where plan or manifest is absent or they do not belong
     together, so that nothing is known of the plan."""
     try:
         manifest = Manifest.from_json(manifest_path(plan).read_text(encoding="utf-8"))
-        return manifest if digest(plan) == manifest.plan_sha256 else None
+        return manifest if file_sha256(plan) == manifest.plan_sha256 else None
     except (OSError, ValueError):
         return None
 
@@ -214,7 +208,7 @@ def check_manifest(
         raise refuse("a plan without its manifest", f"{manifest_path(plan).name} beside it")
     try:
         manifest = Manifest.from_json(manifest_path(plan).read_text(encoding="utf-8"))
-        changed = digest(plan) != manifest.plan_sha256
+        changed = file_sha256(plan) != manifest.plan_sha256
     except (OSError, ValueError) as error:
         where = manifest_path(plan).name
         raise refuse(f"{where} unreadable ({error})", "it as it was written") from error
@@ -234,7 +228,7 @@ def check_manifest(
             str(graph),
             "make the model repository again with `mqspn build`",
         )
-    if digest(graph) != manifest.onnx_sha256:
+    if file_sha256(graph) != manifest.onnx_sha256:
         wanted = f"the {graph.name} beside it" if plans is None else str(graph)
         raise refuse("a plan of another graph", f"one of {wanted}")
     if manifest.profile != serving_profile(repository, model):
@@ -265,7 +259,7 @@ def keep_plans(old: Path, new: Path) -> None:
     for model in engine_models(new):
         plan, graph = old / model / "1" / PLAN, new / model / "1" / "model.onnx"
         manifest = read_manifest(plan)
-        if manifest is not None and manifest.onnx_sha256 == digest(graph):
+        if manifest is not None and manifest.onnx_sha256 == file_sha256(graph):
             for path in (plan, manifest_path(plan)):
                 shutil.copyfile(path, new / path.relative_to(old))
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +11,7 @@ from google.protobuf import text_format
 from mqspn_backend.serving_settings import ServingSettings
 from mqspn_backend.tensors import ENGINES, MODELS
 
+from mqspn.files.replace import replacing_folder
 from mqspn.repository.cuda_profile import CudaProfile
 from mqspn.repository.errors import RepositoryError
 from mqspn.repository.graph_check import check_graph
@@ -91,7 +88,7 @@ def build_repository(
     _check_output(output, overwrite)
     for model, path in graph_files.items():
         check_graph(path, model, shapes)
-    with _replacing(output) as folder:
+    with replacing_folder(output) as folder:
         _write_configurations(folder, shapes, serving.model_version, cuda)
         for name in ENSEMBLES:
             # Triton wants a version folder even of a model without files; git drops empty ones.
@@ -163,25 +160,3 @@ def _check_output(output: Path, overwrite: bool) -> None:
         )
     if not overwrite:
         raise RepositoryError(f"{output} is a model repository already; allow overwriting it")
-
-
-@contextmanager
-def _replacing(output: Path) -> Iterator[Path]:
-    """A temporary folder beside ``output`` that takes its place when the block ends well."""
-    output = output.absolute()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}.", suffix=".partial"))
-    try:
-        new, old = work / "new", work / "old"
-        new.mkdir()
-        yield new
-        if output.exists():
-            os.rename(output, old)
-        try:
-            os.rename(new, output)
-        except OSError:
-            if old.exists():
-                os.rename(old, output)
-            raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)

@@ -12,7 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mqspn.files.digest import file_sha256
+from mqspn.files.fingerprint import as_json, check_fingerprint, read_fingerprint
 from mqspn.files.lock import lock_folder
+from mqspn.files.replace import replace_text
 from mqspn.settings import Settings, load_settings
 
 __all__ = ["ABLATIONS", "Ablation", "ablation_table", "run_ablations"]
@@ -121,18 +124,17 @@ def _run_all(
 
 
 def _inputs(data: Path, visual_from: Path, settings: Settings) -> dict[str, str]:
-    """Digests of what the runs are given besides settings."""
+    """What the runs are made of besides settings: digests, for their fingerprint."""
     from mqspn.checkpoint import check_complete
     from mqspn.data.reader import read_split
-    from mqspn.training.run_claim import data_digest, file_digest
+    from mqspn.training.run_fingerprint import data_digest
 
     check_complete(visual_from)
-    labels = {t.label: t.name for t in settings.types}
     digests = {
-        f"{split} posts": data_digest(read_split(data, split, labels=labels))
+        f"{split} posts": data_digest(read_split(data, split, labels=settings.label_names))
         for split in ("train", "dev", "test")
     }
-    return {**digests, "visual side": file_digest(visual_from / "model.safetensors")}
+    return {**digests, "visual side": file_sha256(visual_from / "model.safetensors")}
 
 
 def _folder(task: Mapping[str, Any]) -> Path:
@@ -140,19 +142,20 @@ def _folder(task: Mapping[str, Any]) -> Path:
 
 
 def _kept_scores(task: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The scores of a run that was done before; ValueError where it was another's."""
+    """The scores of a run that was done before; FingerprintError where it was another's."""
     folder = _folder(task)
-    scores_file = folder / "scores.json"
-    if not scores_file.is_file():
+    kept = read_fingerprint(folder / "scores.json", option="--work")
+    if kept is None:
         return None
     settings = load_settings(task["settings"], dict(task["overrides"]))
-    held: dict[str, Any] = json.loads(scores_file.read_text(encoding="utf-8"))
-    held = {"settings": held["settings"], **held.get("inputs", {}), "scores": held["scores"]}
-    own = {"settings": json.loads(json.dumps(asdict(settings))), **task["inputs"]}
-    for what, value in own.items():
-        if held.get(what) != value:
-            raise ValueError(f"{folder} holds a run with other {what}; name another --work folder")
-    scores: dict[str, Any] = held["scores"]
+    check_fingerprint(
+        {"settings": kept["settings"], **kept.get("inputs", {})},
+        {**as_json({"settings": asdict(settings)}), **task["inputs"]},
+        folder=folder,
+        holds="a run",
+        option="--work",
+    )
+    scores: dict[str, Any] = kept["scores"]
     return scores
 
 
@@ -171,7 +174,6 @@ def _run(task: Mapping[str, Any]) -> dict[str, Any]:
     work = Path(task["work"])
     folder = _folder(task)
     settings = load_settings(task["settings"], dict(task["overrides"]))
-    scores_file = folder / "scores.json"
     report = train(
         settings,
         data=Path(task["data"]),
@@ -184,8 +186,7 @@ def _run(task: Mapping[str, Any]) -> dict[str, Any]:
     )
     assert report is not None
     checkpoint = load_checkpoint(folder / "checkpoint")
-    labels = {t.label: t.name for t in settings.types}
-    posts = read_split(Path(task["data"]), "test", labels=labels)
+    posts = read_split(Path(task["data"]), "test", labels=settings.label_names)
     states = compute_region_states(
         checkpoint.model, settings, posts, progress=False, cache=work / "regions" / "regions_test"
     )
@@ -197,10 +198,8 @@ def _run(task: Mapping[str, Any]) -> dict[str, Any]:
         "best_epoch": report["stages"][-1]["best_epoch"],
         "seconds": report["stages"][-1]["seconds"],
     }
-    partial = scores_file.with_suffix(".partial")
     kept = {"scores": scores, "settings": asdict(settings), "inputs": task["inputs"]}
-    partial.write_text(json.dumps(kept, indent=2))
-    partial.replace(scores_file)
+    replace_text(folder / "scores.json", json.dumps(kept, indent=2))
     shutil.rmtree(folder / "run")
     print(json.dumps(scores), flush=True)
     return scores

@@ -23,6 +23,7 @@ from mqspn.checkpoint import (
 )
 from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
+from mqspn.files.fingerprint import Fingerprint, fingerprint_digest
 from mqspn.files.lock import lock_folder
 from mqspn.network import Mqspn
 from mqspn.regions.recall import proposal_recall
@@ -31,7 +32,7 @@ from mqspn.settings import Settings
 from mqspn.training.errors import RunFolderError, TrainingError
 from mqspn.training.loop.processes import join_processes
 from mqspn.training.loop.trainer import Trainer
-from mqspn.training.run_claim import claim_run, digest_of, make_claim
+from mqspn.training.run_fingerprint import begin_run, run_fingerprint
 from mqspn.training.run_folder.kept_tokenizer import keep_tokenizer
 from mqspn.training.stages.chain import StageChain
 from mqspn.training.stages.visual_side import take_visual_side
@@ -73,15 +74,15 @@ def train(
         progress: whether the main process shows bars.
 
     Returns the report, also written to ``output``/training_report.json; None in every process but
-    the main. Raises TrainingError for what these data or settings have nothing to train with, and
-    RunFolderError where ``run`` belongs to other settings or other inputs, or ``output`` has
-    another checkpoint.
+    the main. Raises TrainingError where these data or settings have nothing to train with,
+    FingerprintError where ``run`` belongs to other settings or other inputs, RunFolderError where
+    a saved state is damaged or ``output`` has another checkpoint.
     """
     if visual_from is not None:
         check_complete(visual_from)
-    labels = {t.label: t.name for t in settings.types}
+    labels = settings.label_names
     splits = {split: read_split(data, split, labels=labels) for split in ("train", "dev")}
-    claim = make_claim(
+    fingerprint = run_fingerprint(
         settings,
         [*splits["train"], *splits["dev"]],
         visual_from=visual_from,
@@ -89,7 +90,7 @@ def train(
     )
     accelerator = join_processes(device, settings.training.mixed_precision)
     main = accelerator.is_main_process
-    done = _finished(output, claim)
+    done = _finished(output, fingerprint)
     if done is not None:
         if main:
             log.warning("%s is this run's checkpoint, already finished; nothing is done", output)
@@ -98,7 +99,7 @@ def train(
     with lock_folder(run, option="--run folder") if main else nullcontext():
         began = time.monotonic()
         checkpoint = _new_checkpoint(
-            settings, splits["train"], claim, accelerator, run, visual_from
+            settings, splits["train"], fingerprint, accelerator, run, visual_from
         )
         chain = StageChain(
             checkpoint=checkpoint,
@@ -118,7 +119,7 @@ def train(
         if not main:
             return None
         report = {
-            "run": digest_of(claim),
+            "run": fingerprint_digest(fingerprint),
             "settings": asdict(settings),
             "seed": settings.training.seed,
             "machine": _machine(accelerator),
@@ -139,14 +140,14 @@ def train(
 def _new_checkpoint(
     settings: Settings,
     posts: Sequence[Post],
-    claim: dict[str, Any],
+    fingerprint: Fingerprint,
     accelerator: Accelerator,
     run: Path,
     visual_from: Path | None,
 ) -> Checkpoint:
     """Make ``run`` this run's folder, and the network that its stages train, with its tokenizer."""
     with accelerator.main_process_first():
-        claim_run(run, claim)
+        begin_run(run, fingerprint)
         tokenizer = keep_tokenizer(run, settings, (post.text for post in posts))
         torch.manual_seed(settings.training.seed)
         model = Mqspn(settings, tokenizer).to(accelerator.device)
@@ -155,14 +156,14 @@ def _new_checkpoint(
     return Checkpoint(settings, tokenizer, model)
 
 
-def _finished(output: Path, claim: dict[str, Any]) -> dict[str, Any] | None:
+def _finished(output: Path, fingerprint: Fingerprint) -> dict[str, Any] | None:
     """The run's report where its checkpoint is in ``output``; RunFolderError for another's."""
     if output.exists() and not output.is_dir():
         raise RunFolderError(f"{output} is not a folder; name another --output")
     if not holds_weights(output):
         return None
     report = read_report(output)
-    if report.get("run") != digest_of(claim):
+    if report.get("run") != fingerprint_digest(fingerprint):
         raise RunFolderError(
             f"{output} holds a checkpoint of another run; name another --output, or delete it"
         )

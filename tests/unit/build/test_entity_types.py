@@ -87,7 +87,7 @@ def checkpoint(folder: Path, settings: Settings) -> Path:
 
 
 def read(folder: Path, settings: Settings, split: str) -> list[Post]:
-    return read_split(folder / "data", split, labels={t.label: t.name for t in settings.types})
+    return read_split(folder / "data", split, labels=settings.label_names)
 
 
 def test_the_fine_types_of_twitter_fmnerg() -> None:

@@ -423,7 +423,7 @@ from mqspn.data.reader import read_split
 from mqspn.engines.entity_gate import check_entities
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.settings import load_settings
-labels = {{t.label: t.name for t in load_settings("demo").types}}
+labels = load_settings("demo").label_names
 posts = read_split(Path({str(tmp_path / "posts")!r}), "test", labels=labels)
 pipeline = GraphPipeline(Path({str(REPOSITORY)!r}), threads=1)
 print(check_entities(posts, pipeline, pipeline))

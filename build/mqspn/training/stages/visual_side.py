@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mqspn.checkpoint import load_checkpoint
+from mqspn.files.fingerprint import first_difference
 from mqspn.network import Mqspn
 from mqspn.settings import Settings
 from mqspn.training.errors import TrainingError
-from mqspn.training.run_claim import first_difference
 
 __all__ = ["take_visual_side"]
 

@@ -11,10 +11,10 @@ from mqspn.data.posts import Post
 from mqspn.data.proposals import (
     Proposals,
     find_proposals,
-    image_sha256,
     read_proposals,
     write_proposals,
 )
+from mqspn.files.digest import file_sha256
 
 BOXES = np.array([[10, 20, 110.5, 220], [0, 0, 400, 300]], np.float32)
 
@@ -172,8 +172,8 @@ def test_boxes_of_another_image_are_refused(tmp_path: Path) -> None:
     image, path = tmp_path / "a.jpg", tmp_path / "a.npz"
     image.write_bytes(b"one")
     scores = np.array([0.9, 0.25], np.float32)
-    write_proposals(path, Proposals(BOXES, scores, image_sha256(image)), (400, 300))
-    assert read_proposals(path, image=image).image_sha256 == image_sha256(image)
+    write_proposals(path, Proposals(BOXES, scores, file_sha256(image)), (400, 300))
+    assert read_proposals(path, image=image).image_sha256 == file_sha256(image)
     image.write_bytes(b"two")
     with pytest.raises(DataError, match=r"another image than a\.jpg now is; run `mqspn propose`"):
         read_proposals(path, image=image)

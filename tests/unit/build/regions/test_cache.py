@@ -17,7 +17,7 @@ SIZES = np.arange(10, dtype=np.int32).reshape(5, 2)
 
 
 def cache(folder: Path, made_of: str = "x") -> RegionCache:
-    return RegionCache(folder, ARRAYS, made_of=made_of)
+    return RegionCache(folder, ARRAYS, fingerprint=made_of)
 
 
 def append(kept: RegionCache, first: int, last: int) -> None:
@@ -96,7 +96,7 @@ def test_what_is_loaded_may_be_changed_but_not_on_disk(tmp_path: Path) -> None:
 
 
 def test_rows_of_zeros_take_no_room(tmp_path: Path) -> None:
-    kept = RegionCache(tmp_path, {"states": ((3, 1 << 20), np.float32)}, made_of="x")
+    kept = RegionCache(tmp_path, {"states": ((3, 1 << 20), np.float32)}, fingerprint="x")
     kept.append({"states": np.zeros((1, 1 << 20), np.float32)})
     assert (tmp_path / "states.npy").stat().st_blocks * 512 < 1 << 20
     kept.append({"states": np.ones((1, 1 << 20), np.float32)})
@@ -106,7 +106,7 @@ def test_rows_of_zeros_take_no_room(tmp_path: Path) -> None:
 
 
 def test_no_rows(tmp_path: Path) -> None:
-    kept = RegionCache(tmp_path, {"states": ((0, 2, 3), np.float32)}, made_of="x")
+    kept = RegionCache(tmp_path, {"states": ((0, 2, 3), np.float32)}, fingerprint="x")
     assert kept.load()["states"].shape == (0, 2, 3)
 
 

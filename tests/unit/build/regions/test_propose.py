@@ -152,9 +152,9 @@ def test_one_process_at_a_time_in_a_folder(data: Path, saved: Path, tmp_path: Pa
 def test_a_folder_of_another_detector_is_refused(data: Path, saved: Path, tmp_path: Path) -> None:
     assert run(data, tmp_path / "a", "--checkpoint", saved, "--split", "dev").exit_code == 0
     other = run(data, tmp_path / "a", "--checkpoint", saved, "--regions", 5)
-    assert "holds proposals of another detector" in str(other.exception)
+    assert "holds proposals with other --regions; name another --output" in str(other.exception)
     (tmp_path / "a" / "proposer.json").unlink()  # files of unknown origin, VinVL's perhaps
-    assert "another detector" in str(run(data, tmp_path / "a", "--checkpoint", saved).exception)
+    assert "no proposer.json" in str(run(data, tmp_path / "a", "--checkpoint", saved).exception)
 
 
 def test_a_pretrained_detector_needs_no_checkpoint(

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mqspn.files.digest import file_sha256
 from mqspn.repository import ENGINES, build_repository
 from mqspn.repository.errors import PlanError
 from mqspn.repository.manifest import (
     Manifest,
     check_manifest,
     check_plans,
-    digest,
     engine_models,
     manifest_path,
     read_manifest,
@@ -36,7 +36,7 @@ def write_plan(repository: Path, model: str, **changes: Any) -> Path:
     plan.write_bytes(b"plan of " + model.encode())
     manifest = Manifest(
         model=model,
-        onnx_sha256=digest(plan.with_name("model.onnx")),
+        onnx_sha256=file_sha256(plan.with_name("model.onnx")),
         engine="tensorrt",
         engine_version="10.16.1.11",
         compute_capability=H100.compute_capability,
@@ -47,7 +47,7 @@ def write_plan(repository: Path, model: str, **changes: Any) -> Path:
         profile=serving_profile(repository, model),
         builder_flags=("TF32",),
         mqspn_version="0.1.0",
-        plan_sha256=digest(plan),
+        plan_sha256=file_sha256(plan),
     )
     manifest_path(plan).write_text(replace(manifest, **changes).to_json())
     return plan

@@ -36,7 +36,7 @@ def test_frozen_epochs_and_the_encoders_own_rate(checkpoint: Checkpoint, tmp_pat
     )
     values = replace(checkpoint.settings, training=training)
     own = Checkpoint(values, checkpoint.tokenizer, copy.deepcopy(checkpoint.model))
-    posts = read_split(tmp_path / "data", "train", labels={t.label: t.name for t in values.types})
+    posts = read_split(tmp_path / "data", "train", labels=values.label_names)
     states = compute_region_states(own.model, values, posts, progress=False)
     stage = SetPredictionStage(own, posts, states, [], states)
     before = stage.before_epoch

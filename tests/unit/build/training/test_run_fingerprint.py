@@ -7,26 +7,27 @@ from pathlib import Path
 
 import pytest
 from mqspn.data.posts import Post
+from mqspn.files.fingerprint import fingerprint_digest
 from mqspn.settings import load_settings
-from mqspn.training.run_claim import claim_run, digest_of, first_difference, make_claim
+from mqspn.training.run_fingerprint import begin_run, run_fingerprint
 
 POST = Post(id="1", text="Jordan", words=("Jordan",), entities=(), image=None)
 
 
-def claim(
+def begin(
     run: Path, *posts: Post, layers: int = 2, visual: Path | None = None, boxes: Path | None = None
 ) -> None:
     settings = load_settings("demo", {"network.layers": layers})
-    claim_run(run, make_claim(settings, posts, visual_from=visual, proposals=boxes))
+    begin_run(run, run_fingerprint(settings, posts, visual_from=visual, proposals=boxes))
 
 
 def test_the_same_inputs_may_go_on(tmp_path: Path) -> None:
     for name in ("visual", "moved"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.safetensors").write_bytes(b"weights")
-    claim(tmp_path / "run", POST, visual=tmp_path / "visual")
+    begin(tmp_path / "run", POST, visual=tmp_path / "visual")
     (tmp_path / "run" / "network.pt").touch()
-    claim(tmp_path / "run", POST, visual=tmp_path / "moved")
+    begin(tmp_path / "run", POST, visual=tmp_path / "moved")
 
 
 def test_other_inputs_are_named(tmp_path: Path) -> None:
@@ -38,56 +39,50 @@ def test_other_inputs_are_named(tmp_path: Path) -> None:
     image.touch()
     post = replace(POST, image=image)
     (visual / "model.safetensors").write_bytes(b"weights")
-    claim(run, post, visual=visual, boxes=boxes)
+    begin(run, post, visual=visual, boxes=boxes)
     (run / "regions_train").mkdir()
     # Boxes of other posts, as another `mqspn propose` adds them, are nothing to this run.
     (boxes / "2.npz").write_bytes(b"2")
-    claim(run, post, visual=visual, boxes=boxes)
+    begin(run, post, visual=visual, boxes=boxes)
     with pytest.raises(ValueError, match=r"other settings \(network.layers\)"):
-        claim(run, post, layers=3, visual=visual, boxes=boxes)
+        begin(run, post, layers=3, visual=visual, boxes=boxes)
     with pytest.raises(ValueError, match="other data;"):
-        claim(run, post, post, visual=visual, boxes=boxes)
+        begin(run, post, post, visual=visual, boxes=boxes)
     (boxes / "1.npz").write_bytes(b"more")
     with pytest.raises(ValueError, match="other proposals;"):
-        claim(run, post, visual=visual, boxes=boxes)
+        begin(run, post, visual=visual, boxes=boxes)
     (visual / "model.safetensors").write_bytes(b"others")
     with pytest.raises(ValueError, match="other visual side;"):
-        claim(run, post, visual=visual, boxes=boxes)
+        begin(run, post, visual=visual, boxes=boxes)
 
 
 def test_a_run_that_did_nothing_yet_can_be_mended(tmp_path: Path) -> None:
-    claim(tmp_path, POST, layers=3)
+    begin(tmp_path, POST, layers=3)
     (tmp_path / "tokenizer.json").touch()
-    claim(tmp_path, POST, layers=2)
+    begin(tmp_path, POST, layers=2)
     assert not (tmp_path / "tokenizer.json").exists()
     (tmp_path / "network.pt").touch()
-    claim(tmp_path, POST, layers=2)
+    begin(tmp_path, POST, layers=2)
 
 
-def test_a_damaged_claim_is_named(tmp_path: Path) -> None:
+def test_a_damaged_fingerprint_is_named(tmp_path: Path) -> None:
     (tmp_path / "claim.json").touch()
     with pytest.raises(ValueError, match=r"claim\.json is damaged"):
-        claim(tmp_path, POST)
+        begin(tmp_path, POST)
 
 
 def test_an_older_versions_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "region_proposer.pt").touch()
     with pytest.raises(ValueError, match="older version"):
-        claim(tmp_path, POST)
+        begin(tmp_path, POST)
 
 
-def test_the_first_difference_is_named() -> None:
-    assert first_difference({"a": {"b": 1}}, {"a": {"b": 1}}) == ""
-    assert first_difference({"a": {"b": 1}}, {"a": {"b": 2}}) == "a.b"
-    assert first_difference({"a": {"b": 1}}, {"a": {}}) == "a.b"
-    assert first_difference({"a": 1}, {"a": 1, "c": None}) == "c"
-    assert first_difference({"a": {"b": 1}}, {"a": 3}) == "a"
-
-
-def test_the_digest_of_a_claim_follows_its_inputs() -> None:
+def test_the_digest_follows_its_inputs() -> None:
     def digest(*posts: Post, layers: int = 2) -> str:
         settings = load_settings("demo", {"network.layers": layers})
-        return digest_of(make_claim(settings, posts, visual_from=None, proposals=None))
+        return fingerprint_digest(
+            run_fingerprint(settings, posts, visual_from=None, proposals=None)
+        )
 
     assert digest(POST) == digest(POST)
     assert len({digest(POST), digest(POST, POST), digest(POST, layers=3)}) == 3
@@ -95,4 +90,4 @@ def test_the_digest_of_a_claim_follows_its_inputs() -> None:
 
 def test_proposals_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no folder .* with proposals"):
-        claim(tmp_path / "run", POST, boxes=tmp_path / "nope")
+        begin(tmp_path / "run", POST, boxes=tmp_path / "nope")
