@@ -32,7 +32,7 @@ from mqspn.settings import Settings
 from mqspn.training.errors import RunFolderError, TrainingError
 from mqspn.training.loop.processes import join_processes
 from mqspn.training.loop.trainer import Trainer
-from mqspn.training.run_fingerprint import begin_run, run_fingerprint
+from mqspn.training.run_folder.fingerprint import begin_run, run_fingerprint
 from mqspn.training.run_folder.kept_tokenizer import keep_tokenizer
 from mqspn.training.stages.chain import StageChain
 from mqspn.training.stages.visual_side import take_visual_side
