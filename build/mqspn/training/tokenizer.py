@@ -16,7 +16,9 @@ _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def build_tokenizer(settings: Settings, texts: Iterable[str]) -> Tokenizer:
-    """The pretrained text encoder's fast tokenizer, or one trained on ``texts`` where it has none.
+    """Load the pretrained text encoder's fast tokenizer, or train one where none is pretrained.
+
+    One is trained on ``texts`` and the types' prompts.
 
     Raises TrainingError where the pretrained encoder has no fast tokenizer, or one of another
     vocabulary.
@@ -43,7 +45,7 @@ def build_tokenizer(settings: Settings, texts: Iterable[str]) -> Tokenizer:
 
 
 def train_wordpiece(texts: Iterable[str], *, size: int) -> Tokenizer:
-    """An uncased WordPiece tokenizer, BERT's, with a vocabulary of at most ``size``."""
+    """Train an uncased WordPiece tokenizer, BERT's, with a vocabulary of at most ``size``."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

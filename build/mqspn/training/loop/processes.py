@@ -24,7 +24,7 @@ _PATIENCE = timedelta(hours=12)
 
 
 def join_processes(device: str, mixed_precision: MixedPrecision) -> Accelerator:
-    """What a run's processes compute with.
+    """Join the processes of a run, each on its device.
 
     ``device`` is a torch device or "auto"; where there are several processes each has its own, and
     only "auto" and "cpu" make sense. Raises a ValueError for a device that is not there, a
@@ -54,7 +54,7 @@ def join_processes(device: str, mixed_precision: MixedPrecision) -> Accelerator:
 
 
 def mean_over_processes(values: torch.Tensor) -> torch.Tensor:
-    """The mean of ``values`` over all processes; ``values`` where there is one.
+    """Average ``values`` over all processes; of one, return them as they are.
 
     A loss that is a sum divided by this mean of its processes' counts has, after the gradients are
     averaged, the gradient of the whole batch's sum divided by the whole batch's count.

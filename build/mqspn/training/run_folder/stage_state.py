@@ -71,7 +71,7 @@ class StateFiles:
         self.path = folder / f"{stage}.pt"
 
     def load(self) -> StageState | None:
-        """The state, its tensors on the CPU; None where the stage has not begun.
+        """Read the state, its tensors on the CPU; None where the stage has not begun.
 
         Raises RunFolderError where the file is not one of this version's.
         """
@@ -96,7 +96,7 @@ class StateFiles:
         _save(weights, self._best(epoch))
 
     def load_best(self, epoch: int) -> dict[str, Tensor]:
-        """The weights of ``epoch``; RunFolderError where they are gone."""
+        """Read the weights of ``epoch``; RunFolderError where they are gone."""
         path = self._best(epoch)
         if not path.is_file():
             raise RunFolderError(f"{path} is missing from the run; name another --run folder")
