@@ -6,7 +6,8 @@
     ├── mqspn.repository.errors.RepositoryError   a model repository that cannot be made or served
     ├── mqspn.export.errors.ExportError           a graph that differs from PyTorch
     ├── mqspn.engines.errors.EngineError          an engine that cannot be made
-    └── mqspn.serving.errors.ServerError          a server that cannot be started
+    ├── mqspn.serving.errors.ServerError          a server that cannot be started
+    └── mqspn.training.errors.TrainingError       a training run that cannot go on
 
 `mqspn` prints a BuildError as one line. Any other exception is a fault of ours and keeps its
 traceback.

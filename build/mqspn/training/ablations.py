@@ -127,7 +127,7 @@ def _inputs(data: Path, visual_from: Path, settings: Settings) -> dict[str, str]
     """What the runs are made of besides settings: digests, for their fingerprint."""
     from mqspn.checkpoint import check_complete
     from mqspn.data.reader import read_split
-    from mqspn.training.run_fingerprint import data_digest
+    from mqspn.training.run_folder.fingerprint import data_digest
 
     check_complete(visual_from)
     digests = {

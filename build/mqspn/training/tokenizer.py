@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import AutoConfig, AutoTokenizer
 
 from mqspn.settings import Settings
+from mqspn.training.errors import TrainingError
 
 __all__ = ["build_tokenizer", "train_wordpiece"]
 
@@ -15,9 +16,11 @@ _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def build_tokenizer(settings: Settings, texts: Iterable[str]) -> Tokenizer:
-    """The pretrained text encoder's fast tokenizer, or one trained on ``texts`` where it has none.
+    """Load the pretrained text encoder's fast tokenizer, or train one where none is pretrained.
 
-    Raises ValueError where the pretrained encoder has no fast tokenizer, or one of another
+    One is trained on ``texts`` and the types' prompts.
+
+    Raises TrainingError where the pretrained encoder has no fast tokenizer, or one of another
     vocabulary.
     """
     pretrained = settings.text_encoder.pretrained
@@ -26,12 +29,12 @@ def build_tokenizer(settings: Settings, texts: Iterable[str]) -> Tokenizer:
         return train_wordpiece([*prompts, *texts], size=settings.training.vocabulary_size)
     tokenizer = AutoTokenizer.from_pretrained(pretrained, use_fast=True)
     if not tokenizer.is_fast:
-        raise ValueError(f"text encoder {pretrained!r} has no fast tokenizer (tokenizer.json)")
+        raise TrainingError(f"text encoder {pretrained!r} has no fast tokenizer (tokenizer.json)")
     backend: Tokenizer = tokenizer.backend_tokenizer
     # Without its files transformers makes one of the special tokens alone, to which all is unknown.
     size = AutoConfig.from_pretrained(pretrained).get_text_config().vocab_size
     if not size / 2 < backend.get_vocab_size() <= size:
-        raise ValueError(
+        raise TrainingError(
             f"the tokenizer of text encoder {pretrained!r} knows {backend.get_vocab_size()} "
             f"tokens, the encoder {size}; put its own tokenizer.json (or vocab.txt) beside its "
             "weights"
@@ -42,7 +45,7 @@ def build_tokenizer(settings: Settings, texts: Iterable[str]) -> Tokenizer:
 
 
 def train_wordpiece(texts: Iterable[str], *, size: int) -> Tokenizer:
-    """An uncased WordPiece tokenizer, BERT's, with a vocabulary of at most ``size``."""
+    """Train an uncased WordPiece tokenizer, BERT's, with a vocabulary of at most ``size``."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=100))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

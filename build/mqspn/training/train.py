@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from tokenizers import Tokenizer
 
 from mqspn.checkpoint import (
     Checkpoint,
@@ -26,19 +25,17 @@ from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
 from mqspn.files.fingerprint import Fingerprint, fingerprint_digest
 from mqspn.files.lock import lock_folder
-from mqspn.files.replace import replace_text
 from mqspn.network import Mqspn
 from mqspn.regions.recall import proposal_recall
-from mqspn.regions.states import RegionStates, compute_region_states
+from mqspn.regions.states import RegionStates
 from mqspn.settings import Settings
-from mqspn.training.network import network_stage
-from mqspn.training.processes import join_processes
-from mqspn.training.region_encoder import region_encoder_stage
-from mqspn.training.region_proposer import region_proposer_stage
-from mqspn.training.run_fingerprint import begin_run, run_fingerprint
-from mqspn.training.stage import Stage, StageReport
-from mqspn.training.tokenizer import build_tokenizer
-from mqspn.training.visual_side import take_visual_side
+from mqspn.training.errors import RunFolderError, TrainingError
+from mqspn.training.loop.processes import join_processes
+from mqspn.training.loop.trainer import Trainer
+from mqspn.training.run_folder.fingerprint import begin_run, run_fingerprint
+from mqspn.training.run_folder.kept_tokenizer import keep_tokenizer
+from mqspn.training.stages.chain import StageChain
+from mqspn.training.stages.visual_side import take_visual_side
 
 __all__ = ["train"]
 
@@ -59,16 +56,27 @@ def train(
 ) -> dict[str, Any] | None:
     """Train on ``data``'s train split, choose on its dev split, write a checkpoint to ``output``.
 
-    ``run`` keeps the state: called again after a kill with the same arguments, the run goes on from
-    there. ``device`` is a torch device, or "auto": the GPU where there is one. ``visual_from``: a
-    checkpoint whose region proposer and visual encoder are taken, their stages left out.
-    ``proposals``: a folder of boxes in place of the region proposer's, see
-    `mqspn.data.proposals`. ``region_cache``: where the region states are kept (default: ``run``),
-    which runs that share their visual side and data may share. Under `accelerate launch` every
-    process calls this alike, and the main one writes. Returns the report, also written to
-    ``output``/training_report.json; None in every process but the main. A run that is finished and
-    whose checkpoint is in ``output`` writes nothing. Raises ValueError where ``run`` belongs to
-    other settings or other inputs or to another process, or ``output`` has another checkpoint.
+    Called again after a kill with the same arguments, the run goes on from where it was. A run that
+    is finished and whose checkpoint is in ``output`` writes nothing. Under `accelerate launch`
+    every process calls this alike, and the main one writes.
+
+    Args:
+        settings: the run's; a run goes on with the same ones only.
+        data: a data set folder, see `mqspn.data.reader`.
+        run: the folder that keeps the state.
+        output: where the checkpoint goes.
+        device: a torch device, or "auto": the GPU where there is one.
+        visual_from: a checkpoint whose region proposer and visual encoder are taken, their stages
+            left out.
+        proposals: a folder of boxes in place of the region proposer's, see `mqspn.data.proposals`.
+        region_cache: where the region states are kept (default: ``run``), which runs that share
+            their visual side and data may share.
+        progress: whether the main process shows bars.
+
+    Returns the report, also written to ``output``/training_report.json; None in every process but
+    the main. Raises TrainingError where these data or settings have nothing to train with,
+    FingerprintError where ``run`` belongs to other settings or other inputs, RunFolderError where
+    a saved state is damaged or ``output`` has another checkpoint.
     """
     if visual_from is not None:
         check_complete(visual_from)
@@ -89,119 +97,87 @@ def train(
         return done if main else None
     _check_scores(settings, splits["dev"], warn=main)
     with lock_folder(run, option="--run folder") if main else nullcontext():
-        checkpoint, report = _train(
-            settings,
-            splits,
-            fingerprint,
-            accelerator,
-            run=run,
-            visual_from=visual_from,
+        began = time.monotonic()
+        checkpoint = _new_checkpoint(
+            settings, splits["train"], fingerprint, accelerator, run, visual_from
+        )
+        chain = StageChain(
+            checkpoint=checkpoint,
+            posts=splits,
+            accelerator=accelerator,
+            visual_side_taken=visual_from is not None,
             proposals=proposals,
             region_cache=region_cache or run,
             progress=progress and main,
         )
+        minutes = settings.training.save_every_minutes
+        stages = [
+            Trainer(stage, run, accelerator, save_every_minutes=minutes, show_bar=progress).run()
+            for stage in chain
+        ]
+        accelerator.end_training()
         if not main:
             return None
+        report = {
+            "run": fingerprint_digest(fingerprint),
+            "settings": asdict(settings),
+            "seed": settings.training.seed,
+            "machine": _machine(accelerator),
+            "processes": accelerator.num_processes,
+            "mixed_precision": accelerator.mixed_precision,
+            "visual_from": visual_from and str(visual_from),
+            "proposals": proposals and str(proposals),
+            "posts": {split: len(posts) for split, posts in splits.items()},
+            "left_out_entities": chain.left_out,
+            "proposer_recall_dev": _recall(splits["dev"], chain.regions["dev"]),
+            "stages": [asdict(stage) for stage in stages],
+            "seconds_this_call": round(time.monotonic() - began, 1),
+        }
         save_checkpoint(checkpoint, output, report=report)
     return report
 
 
-def _train(
+def _new_checkpoint(
     settings: Settings,
-    splits: Mapping[str, Sequence[Post]],
+    posts: Sequence[Post],
     fingerprint: Fingerprint,
     accelerator: Accelerator,
-    *,
     run: Path,
     visual_from: Path | None,
-    proposals: Path | None,
-    region_cache: Path,
-    progress: bool,
-) -> tuple[Checkpoint, dict[str, Any]]:
-    """The stages, and what is to be said of them."""
-    began = time.monotonic()
-    main = accelerator.is_main_process
-    train_posts, dev_posts = splits["train"], splits["dev"]
+) -> Checkpoint:
+    """Make ``run`` this run's folder, and the network that its stages train, with its tokenizer."""
     with accelerator.main_process_first():
         begin_run(run, fingerprint)
-        tokenizer = _tokenizer(run / "tokenizer.json", settings, train_posts)
+        tokenizer = keep_tokenizer(run, settings, (post.text for post in posts))
         torch.manual_seed(settings.training.seed)
         model = Mqspn(settings, tokenizer).to(accelerator.device)
         if visual_from is not None:
             take_visual_side(model, settings, visual_from)
-    checkpoint = Checkpoint(settings, tokenizer, model)
-
-    def finish(stage: Stage[Any]) -> StageReport:
-        minutes = settings.training.save_every_minutes
-        return stage.run(run, accelerator, save_every_minutes=minutes, progress=progress)
-
-    reports: list[StageReport] = []
-    stages = settings.training
-    if stages.region_proposer.epochs and visual_from is None:
-        reports.append(finish(region_proposer_stage(model.region_proposer, settings, train_posts)))
-    if stages.region_encoder.epochs and visual_from is None:
-        reports.append(
-            finish(region_encoder_stage(model.region_encoder, settings, train_posts, dev_posts))
-        )
-    with accelerator.main_process_first():
-        states = {
-            split: compute_region_states(
-                model,
-                settings,
-                posts,
-                progress=progress,
-                proposals=proposals,
-                cache=region_cache / f"regions_{split}",
-            )
-            for split, posts in splits.items()
-        }
-    stage, lost = network_stage(checkpoint, train_posts, states["train"], dev_posts, states["dev"])
-    if lost and main:
-        log.warning(
-            "%d training entities are left out: past the longest bucket, or no whole words", lost
-        )
-    reports.append(finish(stage))
-    accelerator.end_training()
-    report = {
-        "run": fingerprint_digest(fingerprint),
-        "settings": asdict(settings),
-        "seed": settings.training.seed,
-        "machine": _machine(accelerator),
-        "processes": accelerator.num_processes,
-        "mixed_precision": accelerator.mixed_precision,
-        "visual_from": visual_from and str(visual_from),
-        "proposals": proposals and str(proposals),
-        "posts": {split: len(posts) for split, posts in splits.items()},
-        "left_out_entities": lost,
-        "proposer_recall_dev": _recall(dev_posts, states["dev"]),
-        "stages": [asdict(r) for r in reports],
-        "seconds_this_call": round(time.monotonic() - began, 1),
-    }
-    return checkpoint, report
+    return Checkpoint(settings, tokenizer, model)
 
 
 def _finished(output: Path, fingerprint: Fingerprint) -> dict[str, Any] | None:
-    """The report of this run where its checkpoint is in ``output``; ValueError for another's."""
+    """The run's report where its checkpoint is in ``output``; RunFolderError for another's."""
     if output.exists() and not output.is_dir():
-        raise ValueError(f"{output} is not a folder; name another --output")
+        raise RunFolderError(f"{output} is not a folder; name another --output")
     if not holds_weights(output):
         return None
     report = read_report(output)
     if report.get("run") != fingerprint_digest(fingerprint):
-        raise ValueError(
+        raise RunFolderError(
             f"{output} holds a checkpoint of another run; name another --output, or delete it"
         )
     return report
 
 
 def _check_scores(settings: Settings, dev: Sequence[Post], *, warn: bool) -> None:
-    """Say before anything is trained what ``dev`` has nothing to measure; see `Stage`."""
+    """Say what ``dev`` has nothing to measure with, before any stage is trained."""
     training = settings.training
     if not training.network.epochs:
         return
     if not any(post.entities for post in dev):
         if training.network.patience:
-            raise ValueError(
+            raise TrainingError(
                 "training.network.patience needs entities in the dev split, which has none; "
                 "set it to 0"
             )
@@ -213,19 +189,6 @@ def _check_scores(settings: Settings, dev: Sequence[Post], *, warn: bool) -> Non
             training.frozen_epochs,
             training.network.epochs,
         )
-
-
-def _tokenizer(path: Path, settings: Settings, posts: Sequence[Post]) -> Tokenizer:
-    """The run's tokenizer, made and kept where it has none yet."""
-    if not path.is_file():
-        made = build_tokenizer(settings, (post.text for post in posts))
-        replace_text(path, made.to_str(pretty=True))
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises no narrower one
-        raise ValueError(
-            f"{path} is damaged ({error}); name another --run folder, or delete this one"
-        ) from error
 
 
 def _machine(accelerator: Accelerator) -> str:

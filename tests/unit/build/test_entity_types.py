@@ -18,7 +18,7 @@ from mqspn.export import build_from_checkpoint
 from mqspn.regions.states import compute_region_states
 from mqspn.settings import Settings, load_settings
 from mqspn.synthetic import synthesize_posts
-from mqspn.training.examples import make_examples
+from mqspn.training.set_prediction.examples import make_examples
 from mqspn.training.train import train
 from mqspn_backend.decoding import Prediction
 from mqspn_backend.entities import answer_json, post_entities

@@ -17,7 +17,7 @@ import torch
 from mqspn.checkpoint import load_checkpoint
 from mqspn.settings import Settings, load_settings
 from mqspn.synthetic import synthesize_posts
-from mqspn.training.stage_state import StateFiles
+from mqspn.training.run_folder.stage_state import StateFiles
 from mqspn.training.train import train
 
 SHORT = {
@@ -131,7 +131,7 @@ KILLED_IN_THE_NETWORK_STAGE = """
 import os, signal, sys
 from pathlib import Path
 from mqspn.settings import load_settings
-from mqspn.training.stage_state import StateFiles
+from mqspn.training.run_folder.stage_state import StateFiles
 from mqspn.training.train import train
 
 save = StateFiles.save

@@ -20,7 +20,7 @@ from mqspn.evaluation.tune import write_decoding
 from mqspn.files.lock import lock_folder
 from mqspn.settings import Settings, load_settings
 from mqspn.synthetic import synthesize_posts
-from mqspn.training.stage_state import StateFiles
+from mqspn.training.run_folder.stage_state import StateFiles
 from mqspn.training.train import train
 
 SHORT = {

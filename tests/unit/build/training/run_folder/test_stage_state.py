@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mqspn.training.stage_state import StageReport, StageState, StateFiles
+from mqspn.training.run_folder.stage_state import StageReport, StageState, StateFiles
 
 
 def empty(path: Path) -> None:

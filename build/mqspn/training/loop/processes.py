@@ -15,6 +15,7 @@ from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwar
 
 from mqspn.device import pick_device
 from mqspn.settings import MixedPrecision
+from mqspn.training.errors import TrainingError
 
 __all__ = ["join_processes", "mean_over_processes"]
 
@@ -23,11 +24,11 @@ _PATIENCE = timedelta(hours=12)
 
 
 def join_processes(device: str, mixed_precision: MixedPrecision) -> Accelerator:
-    """What a run's processes compute with.
+    """Join the processes of a run, each on its device.
 
     ``device`` is a torch device or "auto"; where there are several processes each has its own, and
-    only "auto" and "cpu" make sense. Raises ValueError for a device that is not there or cannot
-    compute in ``mixed_precision``.
+    only "auto" and "cpu" make sense. Raises a ValueError for a device that is not there, a
+    TrainingError for one that cannot compute in ``mixed_precision``.
     """
     if not torch.distributed.is_initialized():
         AcceleratorState._reset_state(reset_partial_state=True)  # an earlier run's, in this process
@@ -35,9 +36,9 @@ def join_processes(device: str, mixed_precision: MixedPrecision) -> Accelerator:
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)
     if mixed_precision == "fp16" and chosen.type == "cpu":
-        raise ValueError("training.mixed_precision fp16 needs a GPU; on the CPU use no or bf16")
+        raise TrainingError("training.mixed_precision fp16 needs a GPU; on the CPU use no or bf16")
     if mixed_precision == "bf16" and chosen.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise ValueError("this GPU has no bf16: --set training.mixed_precision=fp16, or no")
+        raise TrainingError("this GPU has no bf16: --set training.mixed_precision=fp16, or no")
     accelerator = Accelerator(
         cpu=chosen.type == "cpu",
         mixed_precision=mixed_precision,
@@ -48,12 +49,12 @@ def join_processes(device: str, mixed_precision: MixedPrecision) -> Accelerator:
         ],
     )
     if accelerator.num_processes > 1 and device not in ("auto", "cpu"):
-        raise ValueError(f"--device {device} is for one process: leave it out")
+        raise TrainingError(f"--device {device} is for one process: leave it out")
     return accelerator
 
 
 def mean_over_processes(values: torch.Tensor) -> torch.Tensor:
-    """The mean of ``values`` over all processes; ``values`` where there is one.
+    """Average ``values`` over all processes; of one, return them as they are.
 
     A loss that is a sum divided by this mean of its processes' counts has, after the gradients are
     averaged, the gradient of the whole batch's sum divided by the whole batch's count.

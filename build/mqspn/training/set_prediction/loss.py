@@ -10,9 +10,9 @@ from torch.nn import functional as F
 
 from mqspn.network.query_decoder import SetPrediction
 from mqspn.settings import LossSettings
-from mqspn.training.examples import Target
-from mqspn.training.matching import match
-from mqspn.training.processes import mean_over_processes
+from mqspn.training.loop.processes import mean_over_processes
+from mqspn.training.set_prediction.examples import Target
+from mqspn.training.set_prediction.matching import match
 
 __all__ = ["set_prediction_loss"]
 
@@ -20,13 +20,25 @@ __all__ = ["set_prediction_loss"]
 def set_prediction_loss(
     predictions: Sequence[SetPrediction], targets: Sequence[Target], settings: LossSettings
 ) -> dict[str, Tensor]:
-    """Sum over layers of type, boundary and region loss; each layer is matched on its own.
+    """Compute the type, boundary and region loss of every layer, each matched on its own.
 
     Types: cross-entropy over all queries, "no entity" weighted N / (BQ - N), N the matched pairs.
     Boundaries and regions: binary cross-entropy over matched pairs, summed over positions, divided
     by N. Where processes share a batch, N and BQ are the whole batch's share of each process, so
-    that their mean gradient is the whole batch's. Returns the scalars "loss", "type", "boundary",
-    "region".
+    that their mean gradient is the whole batch's.
+
+    Args:
+        predictions: one a QFNet layer, each of B posts and Q queries:
+            ``type_log_probs`` (B, Q, T + 1) float32, index 0 "no entity";
+            ``start_logits``, ``end_logits`` (B, Q, L) float32;
+            ``region_logits`` (B, Q, R) float32, index 0 the null region.
+        targets: B of them, each of N gold entities, N its own:
+            ``types`` (N,) int64, 1 to T; ``starts``, ``ends`` (N,) int64, end inclusive;
+            ``regions`` (N, R) float32, 1 where a region is a right answer.
+        settings: the weights of the three, and what `match` needs.
+
+    Returns float32 scalars: "type", "boundary", "region", each summed over the layers, and "loss",
+    their weighted sum.
     """
     totals = {
         name: predictions[0].type_log_probs.new_zeros(()) for name in ("type", "boundary", "region")

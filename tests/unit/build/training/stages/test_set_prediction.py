@@ -1,4 +1,4 @@
-"""The network stage: what of it is frozen, for how long, and at which rates it learns."""
+"""The set-prediction stage: what of it is frozen, for how long, and at which rates it learns."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from mqspn.data.reader import read_split
 from mqspn.regions.states import compute_region_states
 from mqspn.settings import StageSettings
 from mqspn.synthetic import synthesize_posts
-from mqspn.training.network import network_stage
-from mqspn.training.processes import join_processes
+from mqspn.training.loop.processes import join_processes
+from mqspn.training.loop.trainer import Trainer
+from mqspn.training.stages.set_prediction import SetPredictionStage
 from torch import Tensor
 
 ENCODER_RATE, RATE = 1e-3, 1e-2
@@ -37,7 +38,7 @@ def test_frozen_epochs_and_the_encoders_own_rate(checkpoint: Checkpoint, tmp_pat
     own = Checkpoint(values, checkpoint.tokenizer, copy.deepcopy(checkpoint.model))
     posts = read_split(tmp_path / "data", "train", labels=values.label_names)
     states = compute_region_states(own.model, values, posts, progress=False)
-    stage, _ = network_stage(own, posts, states, [], states)
+    stage = SetPredictionStage(own, posts, states, [], states)
     before = stage.before_epoch
     encoders: list[dict[str, Tensor]] = []
     projections: list[Tensor] = []
@@ -51,8 +52,8 @@ def test_frozen_epochs_and_the_encoders_own_rate(checkpoint: Checkpoint, tmp_pat
         before(epoch)
         keep()
 
-    stage.before_epoch = before_epoch
-    stage.run(tmp_path / "run", join_processes("cpu", "no"), progress=False)
+    stage.before_epoch = before_epoch  # type: ignore[method-assign]
+    Trainer(stage, tmp_path / "run", join_processes("cpu", "no"), show_bar=False).run()
     keep()
     start, first, second, third = encoders
     for name, value in start.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mqspn.training.batching import draw_batches, item_random
+from mqspn.training.loop.batching import draw_batches, item_random
 
 
 def draw(seed: int = 0, **keywords: object) -> list[list[int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from mqspn.settings import StageSettings
-from mqspn.training.optimiser import build_optimiser, learning_rate_factor, set_learning_rate
+from mqspn.training.loop.optimiser import build_optimiser, learning_rate_factor, set_learning_rate
 from torch import nn
 
 

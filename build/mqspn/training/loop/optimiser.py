@@ -14,7 +14,7 @@ __all__ = ["build_optimiser", "learning_rate_factor", "set_learning_rate"]
 
 
 def build_optimiser(groups: Sequence[dict[str, Any]], settings: StageSettings) -> torch.optim.AdamW:
-    """AdamW over ``groups``, mappings with "params" and perhaps their own "lr".
+    """Build AdamW over ``groups``, mappings with "params" and perhaps their own "lr".
 
     Parameters of one dimension (biases, the weights of normalisations, lone vectors) are not
     decayed. The fused form is used where the device has it.
@@ -33,7 +33,7 @@ def build_optimiser(groups: Sequence[dict[str, Any]], settings: StageSettings) -
 
 
 def learning_rate_factor(step: int, *, total: int, warmup: float) -> float:
-    """Linear warm-up over the share ``warmup`` of ``total`` steps, then linear decay to 0."""
+    """Rise linearly to 1 over the share ``warmup`` of ``total`` steps, then fall linearly to 0."""
     rising = max(1, round(warmup * total))
     return min((step + 1) / rising, max(0.0, (total - step) / (total - rising + 1)))
 

@@ -8,7 +8,7 @@ import torch
 from mqspn.checkpoint import Checkpoint
 from mqspn.data.posts import GoldEntity, Post
 from mqspn.regions.states import RegionStates
-from mqspn.training.examples import collate, make_examples
+from mqspn.training.set_prediction.examples import collate, make_examples
 from mqspn_backend.text import TextTokenizer
 
 TEXT = "Jordan meets Taylor Swift in New York # Paris @ fan"

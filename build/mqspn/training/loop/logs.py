@@ -9,7 +9,7 @@ __all__ = ["TrainingLogs"]
 
 
 class TrainingLogs:
-    """Event files in ``folder``, their tags under the stage's name.
+    """Writes event files in ``folder``, their tags under the stage's name.
 
     ``first_step``: where a resumed stage goes on; what a kill left behind that is dropped.
     """

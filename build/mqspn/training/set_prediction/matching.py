@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mqspn.network.query_decoder import SetPrediction
 from mqspn.settings import LossSettings
-from mqspn.training.examples import Target
+from mqspn.training.set_prediction.examples import Target
 
 __all__ = ["match"]
 
@@ -26,7 +26,19 @@ def match(
     being that of the best right region. A post's gold set is repeated up to
     ``settings.gold_repeats`` of the queries, so that several queries may find one entity.
     A pair whose type the query cannot say (the existence form knows one type a query) is dropped.
-    Returns (M,) int64 post, query and gold index of each matched pair.
+
+    Args:
+        prediction: one layer's, of B posts and Q queries:
+            ``type_log_probs`` (B, Q, T + 1) float32, index 0 "no entity";
+            ``start_logits``, ``end_logits`` (B, Q, L) float32;
+            ``region_logits`` (B, Q, R) float32, index 0 the null region.
+        targets: B of them, each of N gold entities, N its own:
+            ``types`` (N,) int64, 1 to T; ``starts``, ``ends`` (N,) int64, end inclusive;
+            ``regions`` (N, R) float32, 1 where a region is a right answer.
+        settings: the weights w, how often gold is repeated, and ``bipartite``.
+
+    Returns three tensors (M,) int64 on the CPU, one element a matched pair: the post, 0 to B - 1;
+    the query, 0 to Q - 1; the gold entity, 0 to its post's N - 1.
     """
     types, starts, ends, regions = (p.cpu().numpy() for p in prediction.probabilities())
     Q = types.shape[1]

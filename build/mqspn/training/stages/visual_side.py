@@ -11,6 +11,7 @@ from mqspn.checkpoint import load_checkpoint
 from mqspn.files.fingerprint import first_difference
 from mqspn.network import Mqspn
 from mqspn.settings import Settings
+from mqspn.training.errors import TrainingError
 
 __all__ = ["take_visual_side"]
 
@@ -21,13 +22,15 @@ def take_visual_side(model: Mqspn, settings: Settings, folder: Path) -> None:
     """Copy the region proposer and the visual encoder of the checkpoint in ``folder``.
 
     How a region's state is projected and placed is learnt anew, with the text side. Raises
-    ValueError naming the first of ``settings`` that the checkpoint was not trained with, and
+    TrainingError naming the first of ``settings`` that the checkpoint was not trained with, and
     FileNotFoundError where there is no checkpoint.
     """
     trained = load_checkpoint(folder)
     key = first_difference(_visual_settings(settings), _visual_settings(trained.settings))
     if key:
-        raise ValueError(f"settings: {key} is not what {folder} was trained with; --set it alike")
+        raise TrainingError(
+            f"settings: {key} is not what {folder} was trained with; --set it alike"
+        )
     model.region_proposer.load_state_dict(trained.model.region_proposer.state_dict())
     model.region_encoder.vision.load_state_dict(trained.model.region_encoder.vision.state_dict())
 

@@ -10,7 +10,7 @@ import pytest
 from mqspn.data.posts import AnnotatedObject, GoldEntity, Post
 from mqspn.files.fingerprint import fingerprint_digest
 from mqspn.settings import load_settings
-from mqspn.training.run_fingerprint import begin_run, data_digest, run_fingerprint
+from mqspn.training.run_folder.fingerprint import begin_run, data_digest, run_fingerprint
 
 POST = Post(id="1", text="Jordan", words=("Jordan",), entities=(), image=None)
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from mqspn.network.query_decoder import SetPrediction
 from mqspn.settings import LossSettings
-from mqspn.training.examples import Target
-from mqspn.training.loss import set_prediction_loss
-from mqspn.training.matching import match
+from mqspn.training.set_prediction.examples import Target
+from mqspn.training.set_prediction.loss import set_prediction_loss
+from mqspn.training.set_prediction.matching import match
 
 ONCE = LossSettings(gold_repeats=1)
 

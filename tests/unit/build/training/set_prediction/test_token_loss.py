@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from mqspn.training.examples import Target
-from mqspn.training.token_loss import TokenLoss, token_labels
+from mqspn.training.set_prediction.examples import Target
+from mqspn.training.set_prediction.token_loss import TokenLoss, token_labels
 
 
 def target(*entities: tuple[int, int, int]) -> Target:

@@ -61,7 +61,7 @@ def make_examples(
     types: Sequence[str],
     region_iou: float,
 ) -> tuple[list[Example], int]:
-    """Examples of ``posts``, and how many gold entities had to be left out.
+    """Turn ``posts`` into examples; also count the gold entities that had to be left out.
 
     Left out: entities past the longest token bucket, and those whose span is not made of whole
     words of the tokenizer. A region is right where its IoU with any gold box exceeds
@@ -129,10 +129,19 @@ def collate(
     image_dropout: float = 0.0,
     randoms: Sequence[np.random.Generator] | None = None,
 ) -> Batch:
-    """Pad to the longest example; in training drop tokens outside entities (``word_dropout``) and
-    inside them (``entity_dropout``) to [UNK], and whole images, with a generator for each example.
+    """Make a batch of examples, padded to the longest; in training drop tokens and images.
 
-    A post whose image is dropped is taught that nothing of it is in the image.
+    A dropped token becomes [UNK]. A post whose image is dropped is taught that nothing of it is in
+    the image.
+
+    Args:
+        examples: B of them.
+        regions: of all posts; an example's ``row`` is its own there.
+        pad_token_id, unknown_token_id: the tokenizer's.
+        word_dropout: share of the tokens outside entities that are dropped.
+        entity_dropout: share of those inside.
+        image_dropout: share of the images.
+        randoms: a generator for each example; None drops nothing.
     """
     B, L = len(examples), max(len(e.input_ids) for e in examples)
     input_ids = np.full((B, L), pad_token_id, np.int32)

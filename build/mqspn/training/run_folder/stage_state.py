@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mqspn.files.replace import replacing
+from mqspn.training.errors import RunFolderError
 
 __all__ = ["StageReport", "StageState", "StateFiles"]
 
@@ -70,9 +71,9 @@ class StateFiles:
         self.path = folder / f"{stage}.pt"
 
     def load(self) -> StageState | None:
-        """The state, its tensors on the CPU; None where the stage has not begun.
+        """Read the state, its tensors on the CPU; None where the stage has not begun.
 
-        Raises ValueError where the file is not one of this version's.
+        Raises RunFolderError where the file is not one of this version's.
         """
         if not self.path.is_file():
             return None
@@ -95,10 +96,10 @@ class StateFiles:
         _save(weights, self._best(epoch))
 
     def load_best(self, epoch: int) -> dict[str, Tensor]:
-        """The weights of ``epoch``; ValueError where they are gone."""
+        """Read the weights of ``epoch``; RunFolderError where they are gone."""
         path = self._best(epoch)
         if not path.is_file():
-            raise ValueError(f"{path} is missing from the run; name another --run folder")
+            raise RunFolderError(f"{path} is missing from the run; name another --run folder")
         return _load(path)
 
     def _best(self, epoch: int) -> Path:
@@ -123,8 +124,8 @@ def _load(path: Path) -> dict[str, Any]:
     return values
 
 
-def _unreadable(path: Path) -> ValueError:
-    return ValueError(
+def _unreadable(path: Path) -> RunFolderError:
+    return RunFolderError(
         f"{path} is damaged or no state of a run of this version, and can't be gone on from; name "
         "another --run folder, or delete this one"
     )

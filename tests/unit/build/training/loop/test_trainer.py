@@ -1,21 +1,24 @@
-"""A stage: exact after a kill at any point, its best epoch, patience, accumulation, precision."""
+"""The training loop: exact after a kill, its best epoch, patience, accumulation, precision."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
 from mqspn.settings import MixedPrecision, StageSettings
-from mqspn.training.processes import join_processes
-from mqspn.training.stage import Stage, StageReport
-from mqspn.training.stage_state import StageState, StateFiles
+from mqspn.training.errors import DivergedError, RunFolderError, TrainingError
+from mqspn.training.loop.processes import join_processes
+from mqspn.training.loop.stage import Stage
+from mqspn.training.loop.trainer import Trainer
+from mqspn.training.run_folder.stage_state import StageReport, StageState, StateFiles
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,65 +26,65 @@ ITEMS, BATCH, STEPS = 19, 4, 5
 DATA = np.random.default_rng(3).standard_normal((ITEMS, 3)).astype(np.float32)
 
 
-class Regression(nn.Module):
+class Regression(Stage[Tensor]):
     """Dropout, a batch normalisation's buffers, a frozen part, and a part frozen at first."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, settings: StageSettings, scores: list[float]) -> None:
+        super().__init__(
+            name="toy",
+            settings=settings,
+            seed=5,
+            items=ITEMS,
+            batch_items=BATCH,
+            scored=bool(scores),
+        )
         self.frozen = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5))
         self.late = nn.Linear(3, 8)
         self.rest = nn.Sequential(nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+        self.scores = list(scores)
 
-    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+    def batch(self, epoch: int, items: NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(DATA[items])
+
+    def loss(self, batch: Tensor) -> dict[str, Tensor]:
         predicted = self.rest(self.late(batch + self.frozen(batch).detach()))
         loss = (predicted - batch.sum(1, keepdim=True)).square().mean()
         return {"loss": loss, "half": loss / 2}
 
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [
+            {"params": list(self.late.parameters()), "lr": 0.01},
+            {"params": list(self.rest.parameters())},
+        ]
+
+    def frozen_parts(self) -> Sequence[nn.Module]:
+        return [self.frozen]
+
+    def before_epoch(self, epoch: int) -> None:
+        self.late.requires_grad_(epoch > 0)
+
+    def score(self) -> Mapping[str, float]:
+        return {"score": self.scores.pop(0), "other": 0.5}
+
 
 def make_stage(
     settings: StageSettings | None = None, scores: list[float] | None = None
-) -> Stage[Tensor]:
+) -> Regression:
     torch.manual_seed(0)
-    module = Regression()
-    left = list(scores or [])
-
-    def make(epoch: int, items: NDArray[np.int64]) -> Tensor:
-        return torch.from_numpy(DATA[items])
-
-    def before_epoch(epoch: int) -> None:
-        module.late.requires_grad_(epoch > 0)
-
-    def score() -> Mapping[str, float]:
-        return {"score": left.pop(0), "other": 0.5}
-
-    return Stage(
-        name="toy",
-        module=module,
-        groups=[
-            {"params": list(module.late.parameters()), "lr": 0.01},
-            {"params": list(module.rest.parameters())},
-        ],
-        settings=settings or StageSettings(epochs=4, batch_size=BATCH, learning_rate=0.05),
-        seed=5,
-        items=ITEMS,
-        batch_items=BATCH,
-        make=make,
-        frozen=[module.frozen],
-        before_epoch=before_epoch,
-        score=score if scores else None,
-    )
+    default = StageSettings(epochs=4, batch_size=BATCH, learning_rate=0.05)
+    return Regression(settings or default, scores or [])
 
 
 def cpu(precision: MixedPrecision = "no") -> Accelerator:
     return join_processes("cpu", precision)
 
 
-def run(stage: Stage[Tensor], folder: Path) -> StageReport:
-    return stage.run(folder, cpu(), save_every_minutes=0, progress=False)
+def run(stage: Regression, folder: Path) -> StageReport:
+    return Trainer(stage, folder, cpu(), save_every_minutes=0, show_bar=False).run()
 
 
-def weights(stage: Stage[Tensor]) -> dict[str, Tensor]:
-    return {k: v.detach().clone() for k, v in stage.module.state_dict().items()}
+def weights(stage: Regression) -> dict[str, Tensor]:
+    return {k: v.detach().clone() for k, v in stage.state_dict().items()}
 
 
 def assert_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -94,8 +97,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import test_stage as toy
-from mqspn.training import stage_state
+import test_trainer as toy
+from mqspn.training.run_folder import stage_state
 
 settings = toy.StageSettings(**eval(sys.argv[3]))
 stage, at, left = toy.make_stage(settings, eval(sys.argv[4])), sys.argv[5], [int(sys.argv[6])]
@@ -109,7 +112,7 @@ def counted(function):
     return wrapped
 
 if at == "batch":
-    stage.make = counted(stage.make)
+    stage.batch = counted(stage.batch)
 elif at == "written":  # the bytes are there, under the partial name
     Path.replace = counted(Path.replace)
 elif at == "saved":
@@ -170,7 +173,7 @@ def test_a_finished_stage_is_not_run_again(tmp_path: Path) -> None:
         def fail(epoch: int, items: NDArray[np.int64]) -> Tensor:
             raise AssertionError("trained again")
 
-        again.make = fail
+        again.batch = fail  # type: ignore[method-assign]
         assert run(again, folder) == expected
         assert_equal(weights(again), weights(first))
 
@@ -196,7 +199,7 @@ def test_the_best_epochs_weights_are_kept(tmp_path: Path) -> None:
         captured.append(weights(two))
         return {"score": [0.1, 0.9, 0.3, 0.2][len(captured) - 1]}
 
-    two.score = score
+    two.score = score  # type: ignore[method-assign]
     report = run(two, tmp_path)
     assert (report.best_epoch, report.best_score) == (2, 0.9)
     assert_equal(weights(two), captured[1])
@@ -222,7 +225,7 @@ def test_patience_waits_for_a_first_score_and_for_frozen_epochs(tmp_path: Path) 
 
 
 def test_patience_without_a_score_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"training\.toy\.patience needs a score"):
+    with pytest.raises(TrainingError, match=r"training\.toy\.patience needs a score"):
         make_stage(StageSettings(epochs=2, patience=1))
 
 
@@ -236,7 +239,7 @@ def test_gradients_are_clipped_and_rates_follow_the_schedule(tmp_path: Path) -> 
     original = torch.optim.AdamW.step
 
     def step(optimiser: torch.optim.AdamW, *arguments: object) -> object:
-        gradients = [p.grad.flatten() for p in stage.module.parameters() if p.grad is not None]
+        gradients = [p.grad.flatten() for p in stage.parameters() if p.grad is not None]
         norms.append(float(torch.cat(gradients).norm()))
         rates.append(tuple(sorted({group["lr"] for group in optimiser.param_groups})))
         return original(optimiser, *arguments)
@@ -257,17 +260,17 @@ def test_weights_that_the_last_step_spoilt_are_not_kept(
 ) -> None:
     """The loss is finite to the end; the gradient of its last batch is not."""
     stage = make_stage(StageSettings(epochs=1, batch_size=BATCH, learning_rate=0.05), scores)
-    forward, calls = stage.module.forward, [0]
+    loss_of, calls = stage.loss, [0]
 
     def spoilt(batch: Tensor) -> dict[str, Tensor]:
         calls[0] += 1
         if calls[0] < STEPS:
-            return forward(batch)
-        root = (stage.module.rest[2].bias * 0).abs().sum().sqrt()  # 0, with an infinite slope
-        return {name: loss + root for name, loss in forward(batch).items()}
+            return loss_of(batch)
+        root = (stage.rest[2].bias * 0).abs().sum().sqrt()  # 0, with an infinite slope
+        return {name: loss + root for name, loss in loss_of(batch).items()}
 
-    stage.module.forward = spoilt  # type: ignore[method-assign]
-    with pytest.raises(FloatingPointError, match="a weight is not a finite number in epoch 1"):
+    stage.loss = spoilt  # type: ignore[method-assign]
+    with pytest.raises(DivergedError, match="a weight is not a finite number in epoch 1"):
         run(stage, tmp_path)
     state = StateFiles(tmp_path, "toy").load()
     assert state is not None
@@ -279,18 +282,18 @@ def test_weights_that_the_last_step_spoilt_are_not_kept(
 def test_accumulated_batches_make_one_step_of_their_mean(tmp_path: Path) -> None:
     settings = StageSettings(epochs=1, batch_size=BATCH, learning_rate=0.05, accumulation=3)
     stage = make_stage(settings)
-    stage.module.eval()
-    stage.module.train = lambda mode=True: stage.module  # type: ignore[method-assign]
+    stage.eval()
+    stage.train = lambda mode=True: stage  # type: ignore[method-assign]
     steps: list[list[Tensor]] = []
     original = torch.optim.AdamW.step
 
     def step(optimiser: torch.optim.AdamW, *arguments: object) -> object:
-        steps.append([p.grad.clone() for p in stage.module.rest.parameters()])
+        steps.append([p.grad.clone() for p in stage.rest.parameters()])
         return original(optimiser, *arguments)
 
     batches = [torch.from_numpy(DATA[items]) for items in stage.batches(0, 1)[:3]]
-    mean = sum(stage.module(batch)["loss"] for batch in batches) / 3
-    parameters = list(stage.module.rest.parameters())
+    mean = sum(stage(batch)["loss"] for batch in batches) / 3
+    parameters = list(stage.rest.parameters())
     expected = torch.autograd.grad(mean, parameters)
     norm = torch.cat([g.flatten() for g in expected]).norm()
     with pytest.MonkeyPatch.context() as patch:
@@ -315,21 +318,22 @@ def test_training_lowers_the_loss_and_counts(tmp_path: Path) -> None:
 def test_bf16_learns_with_weights_in_fp32(tmp_path: Path) -> None:
     full, half = make_stage(), make_stage()
     run(full, tmp_path / "full")
-    report = half.run(tmp_path / "half", cpu("bf16"), progress=False)
-    assert all(p.dtype == torch.float32 for p in half.module.parameters())
+    report = Trainer(half, tmp_path / "half", cpu("bf16"), show_bar=False).run()
+    assert all(p.dtype == torch.float32 for p in half.parameters())
     assert report.epochs[-1]["loss"] < report.epochs[0]["loss"]
-    assert not torch.equal(full.module.rest[2].weight, half.module.rest[2].weight)
+    assert not torch.equal(full.rest[2].weight, half.rest[2].weight)
 
 
 def test_fp16_without_a_gpu_is_refused() -> None:
-    with pytest.raises(ValueError, match="use no or bf16"):
+    with pytest.raises(TrainingError, match="use no or bf16"):
         cpu("fp16")
 
 
 def test_a_loss_that_is_no_number_stops_with_advice(tmp_path: Path) -> None:
     stage = make_stage()
-    stage.make = lambda epoch, items: torch.full((len(items), 3), float("nan"))
-    with pytest.raises(FloatingPointError, match="learning_rate"):
+    spoilt = torch.full((BATCH, 3), float("nan"))
+    stage.batch = lambda epoch, items: spoilt  # type: ignore[method-assign]
+    with pytest.raises(DivergedError, match="learning_rate"):
         run(stage, tmp_path)
 
 
@@ -340,7 +344,7 @@ def test_another_versions_state_is_refused(tmp_path: Path, content: object) -> N
         path.write_bytes(content)
     else:
         torch.save(content, path)
-    with pytest.raises(ValueError, match="another --run folder"):
+    with pytest.raises(RunFolderError, match="another --run folder"):
         run(make_stage(), tmp_path)
 
 
@@ -348,5 +352,5 @@ def test_another_networks_state_is_refused(tmp_path: Path) -> None:
     StateFiles(tmp_path, "toy").save(
         StageState(StageReport("toy"), weights={"rest.0.weight": torch.ones(9)})
     )
-    with pytest.raises(ValueError, match="another network's"):
+    with pytest.raises(RunFolderError, match="another network's"):
         run(make_stage(), tmp_path)

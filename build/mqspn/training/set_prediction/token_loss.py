@@ -1,4 +1,4 @@
-"""A help in training: every token says whether it begins, continues or is outside an entity.
+"""The token loss, a help in training: each token says whether an entity begins or goes on there.
 
 A set predictor teaches its text encoder only through the queries that happen to be matched. One
 linear layer on TEXT_STATES gives every token a target of its own from the first step on; it is
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mqspn.training.examples import Target
-from mqspn.training.processes import mean_over_processes
+from mqspn.training.loop.processes import mean_over_processes
+from mqspn.training.set_prediction.examples import Target
 
 __all__ = ["TokenLoss", "token_labels"]
 
@@ -31,10 +31,15 @@ class TokenLoss(nn.Module):
     def forward(
         self, text_states: Tensor, attention_mask: Tensor, targets: Sequence[Target]
     ) -> Tensor:
-        """The mean over real tokens, a scalar.
+        """Compute the mean over real tokens, a float32 scalar.
 
-        ``text_states`` (B, L, D), ``attention_mask`` (B, L). Where processes share a batch, it is
-        divided by the whole batch's share of tokens, as the set-prediction loss is.
+        Where processes share a batch, it is divided by the whole batch's share of tokens, as the
+        set-prediction loss is.
+
+        Args:
+            text_states: (B, L, D) float32.
+            attention_mask: (B, L) int32, 0 at padding.
+            targets: B of them, see `token_labels`.
         """
         labels = token_labels(attention_mask, targets).to(text_states.device)
         logits = self.classify(text_states).float()
@@ -46,9 +51,14 @@ class TokenLoss(nn.Module):
 
 
 def token_labels(attention_mask: Tensor, targets: Sequence[Target]) -> Tensor:
-    """(B, L) int64: 0 outside, 2 t - 1 at an entity's first token, 2 t at its others; -100 padding.
+    """Label each token of an entity of type t: 2 t - 1 its first one, 2 t its others, 0 the rest.
 
-    ``targets`` give types t from 1 and token positions, end inclusive.
+    Args:
+        attention_mask: (B, L) int32, 0 at padding.
+        targets: B of them, each of N gold entities: ``types`` (N,) int64, t from 1;
+            ``starts``, ``ends`` (N,) int64 token positions, end inclusive.
+
+    Returns (B, L) int64 on the CPU, -100 at padding.
     """
     labels = torch.where(attention_mask.cpu() > 0, 0, _IGNORED).to(torch.int64)
     for row, target in enumerate(targets):

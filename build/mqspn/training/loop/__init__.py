@@ -1,0 +1,1 @@
+"""The training loop of every stage: batches, steps, epochs, AdamW, processes, logs."""

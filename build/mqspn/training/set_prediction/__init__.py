@@ -1,0 +1,1 @@
+"""What the network learns from: examples, the matching of queries to gold entities, the loss."""

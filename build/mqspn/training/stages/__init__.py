@@ -1,0 +1,1 @@
+"""The three training stages in their order: region proposer, region encoder, set prediction."""
