@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from mqspn import settings_bounds
+from mqspn.settings import bounds as settings_bounds
 from mqspn.settings import load_settings, settings_from_dict
 
 

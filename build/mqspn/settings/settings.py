@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from mqspn_backend.serving_settings import DecodingSettings
 
-from mqspn.settings_bounds import check_bounds
-from mqspn.settings_file import build, override, read_mapping
+from mqspn.settings.bounds import check_bounds
+from mqspn.settings.file import build, override, read_mapping
 
 __all__ = [
     "EncoderSettings",
@@ -236,7 +236,7 @@ def load_settings(name_or_path: str | Path, overrides: dict[str, Any] | None = N
     merged, everything else replaces. ``overrides`` maps dotted keys to values, as
     ``{"network.layers": 2, "types.0.prompt": "a person"}``. Raises ValueError for an unknown key
     (naming the nearest), a value of the wrong type or out of its bounds
-    (`mqspn.settings_bounds`), or a missing key, and FileNotFoundError naming the packaged files.
+    (`mqspn.settings.bounds`), or a missing key, and FileNotFoundError naming the packaged files.
     """
     values = read_mapping(name_or_path)
     return settings_from_dict(override(Settings, values, overrides) if overrides else values)
