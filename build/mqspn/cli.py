@@ -43,7 +43,7 @@ app.add_typer(data_app, name="data")
 _EXTRAS = {
     **dict.fromkeys(
         (
-            *("torch", "transformers", "safetensors", "scipy", "onnx", "yaml", "dacite"),
+            *("torch", "transformers", "safetensors", "scipy", "onnx", "yaml", "pydantic"),
             *("accelerate", "tensorboard"),
         ),
         "build",

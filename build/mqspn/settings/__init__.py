@@ -1,18 +1,19 @@
-"""Every setting of a checkpoint: what it may be, and how a file of settings is read."""
+"""Every setting of a checkpoint, declared once, and how a file of settings is read."""
 
+from mqspn.settings.network import EncoderSettings, EntityType, NetworkSettings
 from mqspn.settings.settings import (
-    EncoderSettings,
-    EntityType,
-    LossSettings,
-    MixedPrecision,
-    NetworkSettings,
-    Selection,
     ServingLimits,
     Settings,
-    StageSettings,
-    TrainingSettings,
     load_settings,
     settings_from_dict,
+    settings_schema,
+)
+from mqspn.settings.training import (
+    LossSettings,
+    MixedPrecision,
+    Selection,
+    StageSettings,
+    TrainingSettings,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "TrainingSettings",
     "load_settings",
     "settings_from_dict",
+    "settings_schema",
 ]

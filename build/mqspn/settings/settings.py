@@ -1,4 +1,4 @@
-"""Every setting of a checkpoint, in frozen keyword-only dataclasses read from one YAML file.
+"""A whole checkpoint's settings, and how they are read.
 
 A checkpoint carries its settings, so that loading one needs nothing else. `load_settings` reads a
 file or the name of a packaged one (`demo`, `base`, `twitter_gmner`); an unknown key is an error
@@ -8,225 +8,169 @@ that names the nearest known one.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 from mqspn_backend.serving_settings import DecodingSettings
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
-from mqspn.settings.bounds import check_bounds
-from mqspn.settings.file import build, override, read_mapping
+from mqspn.errors import BuildError
+from mqspn.settings.field_types import STRICT, read_number
+from mqspn.settings.file import override, read_mapping
+from mqspn.settings.network import EncoderSettings, EntityType, NetworkSettings
+from mqspn.settings.refusal import explain, plain_json
+from mqspn.settings.training import LossSettings, TrainingSettings
 
-__all__ = [
-    "EncoderSettings",
-    "EntityType",
-    "LossSettings",
-    "NetworkSettings",
-    "ServingLimits",
-    "Settings",
-    "StageSettings",
-    "TrainingSettings",
-    "load_settings",
-    "settings_from_dict",
-]
+__all__ = ["ServingLimits", "Settings", "load_settings", "settings_from_dict", "settings_schema"]
 
 
-MixedPrecision = Literal["no", "fp16", "bf16"]
-Selection = Literal["gmner", "mner"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EntityType:
-    """An entity type: its name in answers, its label in the data, its words in the type prompt."""
-
-    name: str
-    prompt: str
-    label: str
-
-    def __post_init__(self) -> None:
-        if not self.prompt.strip():
-            raise ValueError(f"settings: types: the prompt of {self.name!r} is empty")
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderSettings:
-    """A `transformers` model: by hub name or local folder (``pretrained``), or from ``config``.
-
-    ``config`` is a `transformers` configuration as a mapping with its ``model_type``; it is used,
-    with random weights, where ``pretrained`` is null. An image encoder's pixels, scaled to [0, 1],
-    are normalised inside its graph with ``pixel_mean`` and ``pixel_std`` (RGB).
-    """
-
-    pretrained: str | None = None
-    config: dict[str, Any] = field(default_factory=dict)
-    pixel_mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    pixel_std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkSettings:
-    """Sizes of the query decoder and which of its parts are on (off: the paper's ablations).
-
-    ``existence_form``: the entity head says only whether a query's entity exists, its type being
-    its type-grained half's (the paper); otherwise a softmax over T + 1 classes.
-    ``width`` is D, ``queries`` Q, ``regions`` K, ``layers`` those of QFNet. ``crop_side``: pixels
-    of a region's crop, a multiple of the region encoder's patch size; each is the mean of
-    ``crop_supersampling`` squared samples. ``aggregator_text_weight``: lambda of the text, the
-    regions having the rest to 1.
-    """
-
-    width: int = 768
-    queries: int = 60
-    layers: int = 3
-    heads: int = 8
-    dropout: float = 0.1
-    regions: int = 16
-    crop_side: int = 128
-    crop_supersampling: int = 2
-    type_prompts: bool = True
-    entity_queries: bool = True
-    query_self_attention: bool = True
-    text_cross_attention: bool = True
-    prefix_integration: bool = True
-    aggregator: bool = True
-    aggregator_text_weight: float = 0.5
-    existence_form: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossSettings:
-    """Matching and loss. ``gold_repeats`` of the queries take part in one-to-many matching.
-
-    ``type_weight``, ``boundary_weight``, ``region_weight`` weigh cost and loss alike.
-    ``region_iou``: a proposal is a right answer where its IoU with a gold box exceeds it.
-    ``bipartite`` off: gold entities are dealt to queries in order (the paper's ablation).
-    ``token_weight``: of `mqspn.training.token_loss.TokenLoss`, a help for the text encoder that is
-    not the paper's (0: without it).
-    """
-
-    type_weight: float = 2.0
-    boundary_weight: float = 2.0
-    region_weight: float = 2.0
-    gold_repeats: int = 45
-    region_iou: float = 0.5
-    bipartite: bool = True
-    token_weight: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageSettings:
-    """One training stage: AdamW with linear warm-up and decay. ``epochs`` 0 leaves it out.
-
-    ``batch_size`` is that of all processes together, which share it. ``accumulation``: batches
-    whose mean gradient makes one step. ``patience``: so many epochs without a better score end the
-    stage (0: never); it works on the score that chooses the epoch, never on the loss, and counts
-    from the first score above 0 on, in the network stage from the end of ``frozen_epochs``.
-    ``warmup`` is the share of all steps; ``weight_decay`` spares biases, norms and every other
-    parameter of one dimension.
-    """
-
-    epochs: int = 0
-    batch_size: int = 16
-    accumulation: int = 1
-    learning_rate: float = 2e-5
-    weight_decay: float = 0.01
-    warmup: float = 0.05
-    clip_norm: float = 1.0
-    patience: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSettings:
-    """The stages in order: detector on boxes, region encoder on crops, then the network.
-
-    The first two serve those who have no pretrained weights; with pretrained ones leave their
-    ``epochs`` at 0. The visual encoder is frozen in the network stage. ``encoder_learning_rate``
-    is the text encoder's; ``frozen_epochs`` of the network stage keep it frozen;
-    ``frozen_embeddings``: its word embeddings stay as pretrained throughout, so that words which
-    training never sees keep their place among those that it does.
-    ``vocabulary_size``: of the WordPiece trained where the text encoder is not pretrained.
-    ``image_dropout``: share of posts shown without their image in an epoch of the network stage;
-    ``word_dropout``: share of the tokens outside entities replaced by [UNK] there;
-    ``entity_dropout``: of those inside, so that names are also learnt by what stands around them.
-    ``selection``: the F1 on dev that chooses the network's epoch; text-only data wants "mner".
-    ``mixed_precision`` is that of every forward pass that learns; losses, weights and scoring stay
-    in FP32. ``save_every_minutes``: how often the run's state is kept (0: after every step).
-    """
-
-    seed: int = 17
-    mixed_precision: MixedPrecision = "no"
-    save_every_minutes: float = 5.0
-    selection: Selection = "gmner"
-    vocabulary_size: int = 4000
-    region_proposer: StageSettings = StageSettings()
-    region_encoder: StageSettings = StageSettings()
-    network: StageSettings = StageSettings(epochs=50)
-    encoder_learning_rate: float = 2e-5
-    frozen_epochs: int = 5
-    frozen_embeddings: bool = False
-    image_dropout: float = 0.0
-    word_dropout: float = 0.0
-    entity_dropout: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ServingLimits:
-    """Shapes the served model accepts: token buckets, largest batch, bounds on one image."""
+    """What the served model accepts: lengths of texts, sizes of batches and images."""
 
-    buckets: tuple[int, ...] = (32, 64, 128)
-    max_batch_size: int = 16
-    max_image_bytes: int = 20 * 1024 * 1024
-    max_image_pixels: int = 50_000_000
+    buckets: tuple[Annotated[int, Field(ge=3)], ...] = Field(
+        default=(32, 64, 128),
+        min_length=1,
+        description=(
+            "The lengths L that texts are padded to, in tokens with [CLS] and [SEP], increasing. "
+            "A longer text is cut at the last one, so raise that for long posts; more of them pad "
+            "less, and cost memory on a GPU."
+        ),
+    )
+    max_batch_size: int = Field(
+        default=16,
+        ge=1,
+        description=(
+            "The largest number of posts that the server computes at once. Raise it for "
+            "throughput under load; lower it where memory runs out."
+        ),
+    )
+    max_image_bytes: int = Field(
+        default=20 * 1024 * 1024,
+        ge=1,
+        description=(
+            "The largest encoded image in bytes; a larger one is answered IMAGE_TOO_LARGE. Lower "
+            "it to bound what callers can send."
+        ),
+    )
+    max_image_pixels: int = Field(
+        default=50_000_000,
+        ge=1,
+        description=(
+            "The largest decoded image in pixels; a larger one is answered IMAGE_TOO_LARGE. Lower "
+            "it where preprocessing needs too much memory."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _check_buckets(self) -> ServingLimits:
+        if list(self.buckets) != sorted(set(self.buckets)):
+            raise ValueError(f"buckets must increase; {list(self.buckets)} do not")
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
+def _read_numbers(section: Any) -> Any:
+    """`read_number` of every value: the backend's own section cannot say so of its fields."""
+    if not isinstance(section, dict):
+        return section
+    return {key: read_number(value) for key, value in section.items()}
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Settings:
-    """A whole checkpoint's settings. ``image_side``: S, pixels of the model's square image."""
+    """A whole checkpoint's settings."""
 
-    name: str
-    image_side: int
-    types: tuple[EntityType, ...]
-    text_encoder: EncoderSettings
-    region_proposer: EncoderSettings
-    region_encoder: EncoderSettings
-    network: NetworkSettings = NetworkSettings()
-    loss: LossSettings = LossSettings()
-    training: TrainingSettings = TrainingSettings()
-    decoding: DecodingSettings = field(default_factory=DecodingSettings)
-    serving: ServingLimits = ServingLimits()
+    name: str = Field(
+        description=(
+            "Names the settings in the checkpoint and its report, for people to read. Change it in "
+            "a file of your own; a run does not go on under another name."
+        ),
+    )
+    image_side: int = Field(
+        ge=1,
+        description=(
+            "The side S in pixels of the square that every image is resized to. Raise it where "
+            "small things matter; the detector's work grows with its square."
+        ),
+    )
+    types: tuple[EntityType, ...] = Field(
+        min_length=1,
+        description="The entity types, in the order of the network's classes.",
+    )
+    text_encoder: EncoderSettings = Field(
+        description=(
+            "The text encoder: any BERT-like model. Its tokenizer comes with it; one without "
+            "pretrained weights gets a WordPiece of the training posts."
+        ),
+    )
+    region_proposer: EncoderSettings = Field(
+        description="The region proposer: a DETR-like detector, whose best boxes are the regions.",
+    )
+    region_encoder: EncoderSettings = Field(
+        description="The region encoder: CLIP's vision transformer, run on each region's crop.",
+    )
+    network: NetworkSettings = Field(
+        default=NetworkSettings(),
+        description=(
+            "Sizes of the query decoder, and which of its parts are on: without one, it is an "
+            "ablation of the paper's."
+        ),
+    )
+    loss: LossSettings = Field(
+        default=LossSettings(),
+        description=(
+            "Matching of queries to gold entities, and the loss. Change it with scores on dev "
+            "beside you: it decides what is learnt first."
+        ),
+    )
+    training: TrainingSettings = Field(
+        default=TrainingSettings(),
+        description="The run: seed, precision, selection of the epoch, and its stages in order.",
+    )
+    decoding: Annotated[DecodingSettings, BeforeValidator(_read_numbers)] = Field(
+        default=DecodingSettings(),
+        description=(
+            "Decoding of the network's output to entities. `mqspn tune` chooses these on dev; "
+            "they need no new training."
+        ),
+    )
+    serving: ServingLimits = Field(
+        default=ServingLimits(),
+        description=(
+            "What the served model accepts: lengths of texts, sizes of batches and images. "
+            "`mqspn build` writes them into the model repository."
+        ),
+    )
 
-    def __post_init__(self) -> None:
-        check_bounds(self)
-        if not self.types:
-            raise ValueError("settings: types must name at least one entity type")
+    @model_validator(mode="after")
+    def _check_types(self) -> Settings:
         for key in ("name", "label"):
-            values = [getattr(t, key) for t in self.types]
-            for value in values:
-                if not value or values.count(value) > 1:
-                    raise ValueError(
-                        f"settings: types: the {key} {value!r} must not be empty nor stand twice"
-                    )
+            counts = Counter(getattr(t, key) for t in self.types)
+            for value, count in counts.items():
+                if count > 1:
+                    raise ValueError(f"types: the {key} {value!r} stands {count} times; keep one")
         if self.network.queries % len(self.types):
             raise ValueError(
-                f"settings: network.queries ({self.network.queries}) must be a multiple of the "
-                f"number of types ({len(self.types)})"
+                f"network.queries ({self.network.queries}) must be a multiple of the number of "
+                f"types ({len(self.types)})"
             )
-        if self.network.width % self.network.heads:
-            raise ValueError(
-                f"settings: network.width ({self.network.width}) must be a multiple of "
-                f"network.heads ({self.network.heads})"
-            )
-        stages = self.training
-        if not (
-            stages.region_proposer.epochs or stages.region_encoder.epochs or stages.network.epochs
-        ):
-            raise ValueError("settings: training: a stage must have epochs; all three have 0")
-        buckets = self.serving.buckets
-        if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 3:
-            raise ValueError("settings: serving.buckets must increase and hold at least 3 tokens")
+        return self
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+_ADAPTER = TypeAdapter(Settings)
+
+
+@cache
+def settings_schema() -> dict[str, Any]:
+    """All settings as a JSON schema: types, defaults, bounds and descriptions."""
+    return _ADAPTER.json_schema()
 
 
 def load_settings(name_or_path: str | Path, overrides: dict[str, Any] | None = None) -> Settings:
@@ -234,14 +178,22 @@ def load_settings(name_or_path: str | Path, overrides: dict[str, Any] | None = N
 
     A file may say ``extends:`` with the name or path (from its own folder) of another; mappings are
     merged, everything else replaces. ``overrides`` maps dotted keys to values, as
-    ``{"network.layers": 2, "types.0.prompt": "a person"}``. Raises ValueError for an unknown key
-    (naming the nearest), a value of the wrong type or out of its bounds
-    (`mqspn.settings.bounds`), or a missing key, and FileNotFoundError naming the packaged files.
+    ``{"network.layers": 2, "types.0.prompt": "a person"}``. Raises BuildError for a file that
+    cannot be read, an unknown key (naming the nearest), a value of the wrong type or out of its
+    bounds, or a missing key.
     """
     values = read_mapping(name_or_path)
-    return settings_from_dict(override(Settings, values, overrides) if overrides else values)
+    if overrides:
+        values = override(settings_schema(), values, overrides)
+    return settings_from_dict(values)
 
 
 def settings_from_dict(values: dict[str, Any]) -> Settings:
     """Build settings from nested mappings; see `load_settings` for what is refused."""
-    return build(Settings, values)
+    if not isinstance(values, dict):
+        raise BuildError("settings must be a mapping")
+    try:
+        # As JSON, where a tuple is a list and a section a mapping, however strictly they are read.
+        return _ADAPTER.validate_json(plain_json(values))
+    except ValidationError as error:
+        raise BuildError(explain(error, settings_schema())) from error
