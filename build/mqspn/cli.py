@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 
 import typer
 from mqspn_client import MqspnError
@@ -14,7 +14,10 @@ from mqspn_client.command import batch, predict
 from mqspn.data.command import app as data_app
 from mqspn.engines.command import compile_engines, sensitivity
 from mqspn.evaluation.command import evaluate, tune
+from mqspn.options import CheckpointFolder
 from mqspn.regions.command import propose
+from mqspn.repository.cuda_profile import CudaProvider
+from mqspn.repository.serving_profiles import ServingProfile
 from mqspn.serving.command import serve
 from mqspn.serving.errors import ServerError
 from mqspn.training.command import ablate, train
@@ -52,12 +55,13 @@ _EXTRAS = {
     "locust": "loadtest",
 }
 
-CheckpointFolder = Annotated[Path, typer.Option(help="Checkpoint folder.")]
+#: The splits that synthetic posts have templates for.
+SyntheticSplit = Literal["train", "dev", "test"]
 
 
 @app.command("draw-posts")
 def draw_posts_command(
-    split: Annotated[str, typer.Option(help="train, dev or test.")],
+    split: Annotated[SyntheticSplit, typer.Option(help="The split to draw.")],
     count: Annotated[int, typer.Option(help="Number of posts.", min=1)],
     output: Annotated[Path, typer.Option(help="Folder to write to; it may hold other splits.")],
     seed: Annotated[int, typer.Option(help="Same split and seed: same posts.", min=0)] = 0,
@@ -90,17 +94,16 @@ def build(
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a model repository there.")] = False,
     profile: Annotated[
-        str,
+        ServingProfile,
         typer.Option(
             help="gpu: fail unless it also holds the plans for this machine's GPU; cuda: fail "
             "unless its CUDA profile runs on this machine."
         ),
     ] = "cpu",
     cuda_provider: Annotated[
-        str,
+        CudaProvider,
         typer.Option(
-            help="What runs the graphs under the CUDA profile: cuda, tensorrt, or cpu (the same "
-            "way without a GPU)."
+            help="What runs the graphs under the CUDA profile; cpu is the same way without a GPU."
         ),
     ] = "cuda",
     cuda_fp16: Annotated[
@@ -110,10 +113,7 @@ def build(
     """Make a complete Triton model repository of a checkpoint."""
     from mqspn.export import build_from_checkpoint
     from mqspn.repository import CudaProfile
-    from mqspn.repository.serving_profiles import SERVING_PROFILES
 
-    if profile not in SERVING_PROFILES:
-        raise typer.BadParameter(f"{profile!r} is not cpu, cuda or gpu", param_hint="--profile")
     cuda = CudaProfile(provider=cuda_provider, fp16=cuda_fp16)
     for parity in build_from_checkpoint(
         checkpoint, output, version=version, overwrite=overwrite, cuda=cuda

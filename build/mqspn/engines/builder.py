@@ -13,17 +13,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from mqspn_backend.tensors import MODELS, tensor
 
+from mqspn.engines.choices import Flavour
 from mqspn.engines.errors import BuilderMissingError, GraphError
 from mqspn.repository.errors import ShapeProfileError
 from mqspn.repository.shape_profiles import ShapeRange
 
 __all__ = ["FLAVOURS", "EngineBuilder", "Flavour"]
 
-Flavour = Literal["tensorrt", "tensorrt-rtx"]
 #: The module of each flavour.
 FLAVOURS: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 #: The oldest version whose strongly typed networks are what is used here.

@@ -8,20 +8,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from mqspn_backend.serving_settings import DecodingSettings
 from numpy.typing import NDArray
 
 from mqspn.data.posts import Post
+from mqspn.evaluation import Metric
 from mqspn.evaluation.decoding_search import held_out_gains, search
 from mqspn.evaluation.metrics import Counts, PredictedEntity, Scores, match_entities, score
 from mqspn.evaluation.network_output import NetworkOutput, decode_output
 
-__all__ = ["Metric", "Tuning", "check_posts", "check_writable", "tune", "write_decoding"]
-
-Metric = Literal["gmner", "mner"]
+__all__ = ["Tuning", "check_posts", "check_writable", "tune", "write_decoding"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,6 +160,11 @@ class Settings:
             )
         return self
 
+    @property
+    def label_names(self) -> dict[str, str]:
+        """Each type's name by the label that data sets give it, as `read_split` takes them."""
+        return {t.label: t.name for t in self.types}
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
 
