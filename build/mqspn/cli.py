@@ -15,7 +15,10 @@ from mqspn.data.command import app as data_app
 from mqspn.engines.command import compile_engines, sensitivity
 from mqspn.errors import BuildError
 from mqspn.evaluation.command import evaluate, tune
+from mqspn.options import CheckpointFolder
 from mqspn.regions.command import propose
+from mqspn.repository.cuda_profile import CudaProvider
+from mqspn.repository.serving_profiles import ServingProfile
 from mqspn.serving.command import serve
 from mqspn.synthetic.command import draw_posts, synthesize
 from mqspn.training.command import ablate, train
@@ -65,14 +68,12 @@ def _options(
 _PACKAGES = frozenset(
     (
         *("torch", "transformers", "safetensors", "scipy", "accelerate"),
-        *("onnx", "onnxruntime", "tokenizers", "yaml", "dacite"),
+        *("onnx", "onnxruntime", "tokenizers", "yaml", "pydantic"),
         *("modelopt", "onnxslim", "polygraphy"),
     )
 )
 #: The extra that a command needs; the others need [build].
 _EXTRAS = {"serve": "server", "compile": "compile", "sensitivity": "compile"}
-
-CheckpointFolder = Annotated[Path, typer.Option(help="Checkpoint folder.")]
 
 
 @app.command()
@@ -97,17 +98,16 @@ def build(
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a model repository there.")] = False,
     profile: Annotated[
-        str,
+        ServingProfile,
         typer.Option(
             help="gpu: fail unless it also holds the plans for this machine's GPU; cuda: fail "
             "unless its CUDA profile runs on this machine."
         ),
     ] = "cpu",
     cuda_provider: Annotated[
-        str,
+        CudaProvider,
         typer.Option(
-            help="What runs the graphs under the CUDA profile: cuda, tensorrt, or cpu (the same "
-            "way without a GPU)."
+            help="What runs the graphs under the CUDA profile; cpu is the same way without a GPU."
         ),
     ] = "cuda",
     cuda_fp16: Annotated[
@@ -117,10 +117,7 @@ def build(
     """Make a complete Triton model repository of a checkpoint."""
     from mqspn.export import build_from_checkpoint
     from mqspn.repository import CudaProfile
-    from mqspn.repository.serving_profiles import SERVING_PROFILES
 
-    if profile not in SERVING_PROFILES:
-        raise typer.BadParameter(f"{profile!r} is not cpu, cuda or gpu", param_hint="--profile")
     cuda = CudaProfile(provider=cuda_provider, fp16=cuda_fp16)
     for parity in build_from_checkpoint(
         checkpoint, output, version=version, overwrite=overwrite, cuda=cuda

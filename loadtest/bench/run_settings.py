@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from mqspn.engines.precision import Precision
 from mqspn.repository import CudaProfile
+from mqspn.repository.cuda_profile import CudaProvider
 from mqspn.repository.serving_profiles import ServingProfile
 
 from bench.answer_check import AnswerBounds
@@ -36,7 +37,7 @@ class RunSettings:
     size: Size
     profile: ServingProfile
     precision: Precision
-    provider: str = "cuda"
+    provider: CudaProvider = "cuda"
     checkpoint: Path | None = None
     posts: int = 64
     callers: tuple[int, ...] = (1, 8, 32)

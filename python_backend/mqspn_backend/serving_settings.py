@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -14,15 +14,42 @@ __all__ = ["DecodingSettings", "ServingSettings"]
 class DecodingSettings:
     """The thresholds that decide which predictions become entities.
 
-    ``entity_threshold``: an entity's score (type probability times the mean of its start and end
-    probabilities) must reach it. ``region_threshold``: a box's probability must reach it, else the
-    entity is "not in the image". ``max_entity_words``: an entity is no longer than so many of the
-    tokenizer's words (0: any length), which keeps a query that sees two mentions from joining them.
+    The fields' metadata say what a checkpoint's settings may hold, and why; what runs inside Triton
+    does not read them.
     """
 
-    entity_threshold: float = 0.5
-    region_threshold: float = 0.0
-    max_entity_words: int = 0
+    entity_threshold: float = field(
+        default=0.5,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "description": (
+                "The least score of an entity: its type's probability times the mean of its start "
+                "and end probabilities. Raise it for precision, lower it for recall."
+            ),
+        },
+    )
+    region_threshold: float = field(
+        default=0.0,
+        metadata={
+            "ge": 0,
+            "le": 1,
+            "description": (
+                'The least probability of a region; below it the entity is "not in the image". '
+                "Raise it where boxes are given to entities that the image does not show."
+            ),
+        },
+    )
+    max_entity_words: int = field(
+        default=0,
+        metadata={
+            "ge": 0,
+            "description": (
+                "The longest entity in the tokenizer's words; 0 allows any length. Set it where "
+                "one answer joins two mentions."
+            ),
+        },
+    )
 
     def __post_init__(self) -> None:
         if self.max_entity_words < 0:

@@ -16,6 +16,7 @@ from mqspn.data.images import unreadable_images
 from mqspn.data.reader import read_split, split_names
 from mqspn.data.stats import SplitStats, stats
 from mqspn.errors import BuildError
+from mqspn.options import TypeSettingsName
 
 __all__ = ["app", "stats_command"]
 
@@ -30,12 +31,7 @@ def _group() -> None:
 @app.command("stats")
 def stats_command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with txt/, xml/, images/.")],
-    settings: Annotated[
-        str,
-        typer.Option(
-            help="Settings whose types name the labels: a file, or a packaged one, as base."
-        ),
-    ] = "base",
+    settings: TypeSettingsName = "base",
     images: Annotated[
         bool, typer.Option("--images", help="Also read every image whole, as serving does.")
     ] = False,

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from mqspn.engines.build_progress import Progress, progress_monitor, signals_held
+from mqspn.engines.choices import Flavour
 from mqspn.engines.errors import BuilderMissingError, GraphError
 from mqspn.files.replace import replacing
 from mqspn.repository.errors import ShapeProfileError
@@ -20,7 +21,6 @@ from mqspn.repository.shape_profiles import ShapeRange
 
 __all__ = ["FLAVOURS", "EngineBuilder", "Flavour"]
 
-Flavour = Literal["tensorrt", "tensorrt-rtx"]
 #: The module of each flavour.
 FLAVOURS: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 #: The oldest version whose strongly typed networks are what is used here.

@@ -5,27 +5,28 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from mqspn.engines.choices import EngineGraph, Flavour, LowPrecision, Precision
+from mqspn.options import RepositoryFolder, SplitName, TypeSettingsName
 
+if TYPE_CHECKING:
     from mqspn.data.posts import Post
-    from mqspn.engines.builder import Flavour
     from mqspn.engines.compile import CompiledEngine
-    from mqspn.engines.precision import Precision
 
 __all__ = ["compile_engines", "sensitivity"]
 
 
 def compile_engines(
-    repository: Annotated[Path, typer.Option(help="Model repository.")] = Path("model_repository"),
+    repository: RepositoryFolder = Path("model_repository"),
     engine: Annotated[
-        str, typer.Option(help="tensorrt (for Triton, on its GPU) or tensorrt-rtx (anywhere).")
+        Flavour, typer.Option(help="For Triton, on its GPU; or for RTX cards, on any machine.")
     ] = "tensorrt",
-    precision: Annotated[str, typer.Option(help="fp32, fp16, bf16 or int8.")] = "fp16",
+    precision: Annotated[
+        Precision, typer.Option(help="The engines' precision; int8 needs --calibrate.")
+    ] = "fp16",
     output: Annotated[
         Path | None,
         typer.Option(
@@ -52,7 +53,7 @@ def compile_engines(
             help="Annotated posts: refuse a precision that costs them more than 0.2 points of F1.",
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="With --check-entities: train, dev or test.")] = "test",
+    split: SplitName = "test",
     calibrate: Annotated[
         Path | None,
         typer.Option(
@@ -60,29 +61,22 @@ def compile_engines(
             help="Posts that int8 takes its scales from (its train split; labels are not used).",
         ),
     ] = None,
-    settings: Annotated[
-        str,
-        typer.Option(help="With --check-entities or --calibrate: settings that name the types."),
-    ] = "base",
+    settings: TypeSettingsName = "base",
 ) -> None:
     """Compile a model repository's graphs to engines, each with its manifest; keep what matches."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from mqspn.engines.builder import FLAVOURS
     from mqspn.engines.compile import CompiledEngine, compile_repository
     from mqspn.engines.compile_settings import CompileSettings
     from mqspn.engines.kept_layers import KEPT, find_layers
-    from mqspn.engines.precision import PRECISIONS
 
-    _check_choice("--engine", engine, tuple(FLAVOURS))
-    _check_choice("--precision", precision, (*PRECISIONS, "int8"))
     # An ended init step leaves nothing half done: what a Ctrl-C cleans up, so does a SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     compiling = CompileSettings(
         repository=repository,
-        flavour=cast("Flavour", engine),
-        precision=cast("Precision", precision),
+        flavour=engine,
+        precision=precision,
         output=output,
         timing_cache=timing_cache,
         force=force,
@@ -109,10 +103,12 @@ def compile_engines(
 
 
 def sensitivity(
-    repository: Annotated[Path, typer.Option(help="Model repository.")] = Path("model_repository"),
-    precision: Annotated[str, typer.Option(help="fp16 or bf16.")] = "fp16",
+    repository: RepositoryFolder = Path("model_repository"),
+    precision: Annotated[
+        LowPrecision, typer.Option(help="The precision of all layers but one.")
+    ] = "fp16",
     graph: Annotated[
-        str | None, typer.Option(help="One engine model only, text_encoder for example.")
+        EngineGraph | None, typer.Option(help="This graph only. Default: all.", show_default=False)
     ] = None,
     data: Annotated[
         Path | None,
@@ -121,10 +117,8 @@ def sensitivity(
             help="Posts to measure on, the first 48; their labels are not used. Default: drawn.",
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="With --data: train, dev or test.")] = "dev",
-    settings: Annotated[
-        str, typer.Option(help="With --data: settings that name its types.")
-    ] = "base",
+    split: SplitName = "dev",
+    settings: TypeSettingsName = "base",
 ) -> None:
     """Measure which layers should stay in FP32 in a lower precision (`mqspn compile --keep`)."""
     from contextlib import ExitStack
@@ -137,9 +131,6 @@ def sensitivity(
     from mqspn.engines.sensitivity import measure_sensitivity
     from mqspn.repository import ENGINES
 
-    _check_choice("--precision", precision, ("fp16", "bf16"))
-    if graph is not None:
-        _check_choice("--graph", graph, ENGINES)
     graphs = find_graphs(repository)
     with ExitStack() as stack:
         posts = _posts(data, split, settings) if data else stack.enter_context(synthetic_posts(48))
@@ -152,16 +143,11 @@ def sensitivity(
                 model,
                 graphs[model],
                 batches[model],
-                precision=cast("Precision", precision),
+                precision=precision,
             )
         for result in results:
             always = (model, result.candidate.name) in kept
             typer.echo(f"{result}{' (always kept)' if always else ''}")
-
-
-def _check_choice(option: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise typer.BadParameter(f"{value!r} is not {' or '.join(known)}", param_hint=option)
 
 
 def _posts(data: Path, split: str, settings: str) -> list[Post]:

@@ -15,18 +15,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import onnx
 from numpy.typing import NDArray
 
+from mqspn.engines.choices import Precision
 from mqspn.engines.errors import BuilderMissingError, PrecisionError
 from mqspn.engines.kept_layers import KEPT, KeptLayers, find_nodes
 from mqspn.engines.quantisation import Batch, quantise_graph
 
 __all__ = ["PRECISIONS", "ConvertedGraph", "Precision", "convert_graph", "converter_version"]
 
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
 #: Those that need no posts of the user's.
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "bf16")
 #: Nodes whose inputs or outputs are larger than this on the samples stay in FP32: one unit in the

@@ -6,46 +6,48 @@ import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from mqspn.evaluation import Metric
+from mqspn.options import (
+    DataFolder,
+    DeviceName,
+    ProposalsFolder,
+    SplitName,
+    TypeSettingsName,
+)
 
 if TYPE_CHECKING:
     from mqspn.data.posts import Post
     from mqspn.evaluation.offline import CheckpointPredictor
-    from mqspn.evaluation.tune import Metric
 
 __all__ = ["evaluate", "tune"]
 
 #: Region proposals are scored at these K besides the checkpoint's own.
 _RECALL_AT = (1, 4, 8)
 
-_Data = Annotated[Path, typer.Option(help="Data set folder: txt/, xml/, images/.")]
-_Proposals = Annotated[
-    Path | None,
-    typer.Option(help="Take the regions of this folder (`mqspn propose`) instead of proposing."),
-]
-_Device = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda, cuda:1.")]
-
 
 def evaluate(
-    data: _Data,
-    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    data: DataFolder,
+    split: SplitName = "test",
     checkpoint: Annotated[
         Path | None, typer.Option(help="Evaluate this checkpoint offline.")
     ] = None,
     url: Annotated[
-        str | None, typer.Option(help="Evaluate the served ensemble at HOST:PORT (gRPC).")
+        str | None,
+        typer.Option(
+            help="Evaluate the served ensemble at HOST:PORT (gRPC); --settings is for this."
+        ),
     ] = None,
-    settings: Annotated[
-        str, typer.Option(help="With --url: settings that name the types (and K).")
-    ] = "base",
-    proposals: _Proposals = None,
+    settings: TypeSettingsName = "base",
+    proposals: ProposalsFolder = None,
     errors: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write every wrong answer with its kind, as JSON lines."),
     ] = None,
-    device: _Device = "auto",
+    device: DeviceName = "auto",
 ) -> None:
     """Score a checkpoint, or a server, on annotated posts; prints one JSON object."""
     from mqspn.data.reader import read_split
@@ -87,17 +89,17 @@ def evaluate(
 
 def tune(
     checkpoint: Annotated[Path, typer.Option(help="Checkpoint folder; its settings.json changes.")],
-    data: _Data,
+    data: DataFolder,
     split: Annotated[str, typer.Option(help="Posts to choose on; never those to report on.")] = (
         "dev"
     ),
-    metric: Annotated[str, typer.Option(help="gmner or mner: the F1 to raise.")] = "gmner",
-    proposals: _Proposals = None,
+    metric: Annotated[Metric, typer.Option(help="The F1 to raise.")] = "gmner",
+    proposals: ProposalsFolder = None,
     limit: Annotated[
         int | None, typer.Option(help="Choose on the first so many posts.", min=2)
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print only.")] = False,
-    device: _Device = "auto",
+    device: DeviceName = "auto",
 ) -> None:
     """Choose decoding thresholds on annotated posts and keep them in the checkpoint.
 
@@ -112,8 +114,6 @@ def tune(
     from mqspn.evaluation.tune import tune as choose
     from mqspn.regions.states import compute_region_states
 
-    if metric not in ("gmner", "mner"):
-        raise typer.BadParameter(f"{metric!r} is not gmner or mner", param_hint="--metric")
     loaded = load_checkpoint(checkpoint)
     if not dry_run:
         check_writable(checkpoint)
@@ -125,7 +125,7 @@ def tune(
         list(network_outputs(loaded, posts, regions, progress=True)),
         loaded.settings.decoding,
         types=[t.name for t in loaded.settings.types],
-        metric=cast("Metric", metric),
+        metric=metric,
     )
     result = {"checkpoint": checkpoint.resolve().name, "split": split, "posts": len(posts)}
     result |= {**tuning.to_json(), "written": False}

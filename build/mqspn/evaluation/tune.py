@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from mqspn_backend.serving_settings import DecodingSettings
@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from mqspn.data.posts import Post
 from mqspn.errors import BuildError
+from mqspn.evaluation import Metric
 from mqspn.evaluation.decoding_search import held_out_gains, search
 from mqspn.evaluation.metrics import Counts, PredictedEntity, Scores, match_entities, score
 from mqspn.evaluation.network_output import NetworkOutput, decode_output
 from mqspn.files.replace import check_replaceable, replace_text
 
-__all__ = ["Metric", "Tuning", "check_posts", "check_writable", "tune", "write_decoding"]
-
-Metric = Literal["gmner", "mner"]
+__all__ = ["Tuning", "check_posts", "check_writable", "tune", "write_decoding"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,18 +7,19 @@ from typing import Annotated
 
 import typer
 
+from mqspn.options import DataFolder, DeviceName, settings_option
+
 __all__ = ["propose"]
 
 
 def propose(
-    data: Annotated[Path, typer.Option(help="Data set folder: txt/, xml/, images/.")],
+    data: DataFolder,
     output: Annotated[Path, typer.Option(help="Folder for one .npz an image; resumed if there.")],
     checkpoint: Annotated[
         Path | None, typer.Option(help="Checkpoint whose region proposer runs.")
     ] = None,
     settings: Annotated[
-        str | None,
-        typer.Option(help="In its place: settings that name a pretrained detector, as base."),
+        str | None, settings_option("In its place, settings that name a pretrained detector")
     ] = None,
     split: Annotated[
         list[str] | None, typer.Option(help="Once for each split. Default: all there are.")
@@ -26,9 +27,7 @@ def propose(
     regions: Annotated[
         int | None, typer.Option(help="Boxes an image. Default: network.regions.", min=1)
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto (a GPU where there is one), cpu, cuda, cuda:1.")
-    ] = "auto",
+    device: DeviceName = "auto",
     batch_size: Annotated[int, typer.Option(help="Images at once.", min=1)] = 32,
 ) -> None:
     """Run the region proposer over a data set once and keep its boxes."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from mqspn_backend.tensors import MODELS, ModelSpec
 
 from mqspn.repository.errors import RepositoryError
 from mqspn.repository.shape_profiles import profile_sizes
 
-__all__ = ["CudaProfile", "engine_parameters"]
+__all__ = ["CudaProfile", "CudaProvider", "engine_parameters"]
+
+CudaProvider = Literal["cuda", "tensorrt", "cpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,7 @@ class CudaProfile:
     RepositoryError for another provider, or ``fp16`` without TensorRT.
     """
 
-    provider: str = "cuda"
+    provider: CudaProvider = "cuda"
     fp16: bool = False
 
     def __post_init__(self) -> None:

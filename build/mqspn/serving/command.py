@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from mqspn.repository.serving_profiles import SERVING_PROFILES, ServingProfile
+from mqspn.repository.serving_profiles import ServingProfile
 from mqspn.serving.errors import ServerError
 from mqspn.serving.launcher import TritonServer
 from mqspn.serving.ports import format_address
@@ -36,7 +36,7 @@ def serve(
         ),
     ] = None,
     profile: Annotated[
-        str,
+        ServingProfile,
         typer.Option(
             help="cpu or cuda (ONNX Runtime), or gpu (TensorRT plans, in NVIDIA's container)."
         ),
@@ -65,8 +65,6 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model repository with Triton until Ctrl-C."""
-    if profile not in SERVING_PROFILES:
-        raise typer.BadParameter(f"{profile!r} is not cpu, cuda or gpu", param_hint="--profile")
     try:
         settings = ServerSettings(
             repository=default_repository() if repository is None else repository,

@@ -9,9 +9,11 @@ import typer
 
 from mqspn.synthetic.posts import synthesize_posts
 
-__all__ = ["draw_posts", "synthesize"]
+__all__ = ["SyntheticSplit", "draw_posts", "synthesize"]
 
-_Split = Annotated[Literal["train", "dev", "test"], typer.Option(help="The split to write.")]
+#: The splits that synthetic posts have templates for.
+SyntheticSplit = Literal["train", "dev", "test"]
+_Split = Annotated[SyntheticSplit, typer.Option(help="The split to write.")]
 _Count = Annotated[int, typer.Option(help="Number of posts.", min=1)]
 _Output = Annotated[Path, typer.Option(help="Folder to write to; it may hold other splits.")]
 _Seed = Annotated[int, typer.Option(help="Same split and seed: same posts.", min=0)]

@@ -8,17 +8,29 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import mqspn_client
 import pytest
 from mqspn.cli import app, main
+from mqspn.configs import packaged_settings
 from mqspn.data.errors import DataError, Problem
+from mqspn.engines.builder import FLAVOURS
+from mqspn.engines.choices import EngineGraph, Flavour, LowPrecision, Precision
 from mqspn.engines.errors import EngineError
+from mqspn.engines.precision import PRECISIONS
 from mqspn.errors import BuildError
+from mqspn.evaluation import Metric
 from mqspn.export import ExportError
 from mqspn.files.fingerprint import FingerprintError
+from mqspn.repository.cuda_profile import CudaProvider
 from mqspn.repository.errors import RepositoryError
 from mqspn.serving import ServerError
+from mqspn.settings import Selection
+from mqspn.synthetic.command import SyntheticSplit
+from mqspn.synthetic.templates import TEMPLATES
+from mqspn_backend.providers import PROVIDERS
+from mqspn_backend.tensors import ENGINES
 from mqspn_client import ServerUnreachableError
 from typer.testing import CliRunner
 
@@ -72,7 +84,9 @@ def test_the_version_waits_until_it_is_asked_for() -> None:
 
 def test_help_needs_no_torch() -> None:
     code = (
-        "import sys; sys.modules['torch'] = None; sys.modules['yaml'] = None\n"
+        "import sys\n"
+        "for name in ('torch', 'yaml', 'pydantic', 'onnx', 'onnxruntime', 'scipy', 'tokenizers'):\n"
+        "    sys.modules[name] = None\n"
         "from mqspn.cli import main; main()"
     )
     assert run("--help", code=code).returncode == 0
@@ -103,6 +117,10 @@ def test_help_needs_no_torch() -> None:
         (
             ("data", "synthesize", "--split", "tset", "--count", "1", "--output", "x"),
             "'tset' is not one of 'train'",
+        ),
+        (
+            ("train", "--data", "nowhere", "--output", "x", "--set", "network.layers"),
+            "--set needs key=value, not 'network.layers'",
         ),
     ],
 )
@@ -206,6 +224,45 @@ def test_an_interrupt_ends_it_without_a_traceback(
         call(monkeypatch, fail(KeyboardInterrupt()))
     assert ended.value.code in (1, 130)
     assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "choices"),
+    [
+        (("draw-posts",), "--split", ("train", "dev", "test")),
+        (("build",), "--profile", ("cpu", "cuda", "gpu")),
+        (("build",), "--cuda-provider", ("cuda", "tensorrt", "cpu")),
+        (("serve",), "--profile", ("cpu", "cuda", "gpu")),
+        (("compile",), "--engine", ("tensorrt", "tensorrt-rtx")),
+        (("compile",), "--precision", ("fp32", "fp16", "bf16", "int8")),
+        (("sensitivity",), "--precision", ("fp16", "bf16")),
+        (("sensitivity",), "--graph", ENGINES),
+        (("tune",), "--metric", ("gmner", "mner")),
+    ],
+)
+def test_a_choice_is_one_of_those_that_help_shows(
+    arguments: tuple[str, ...], option: str, choices: tuple[str, ...]
+) -> None:
+    refused = CliRunner().invoke(app, [*arguments, option, "neither"], env={"COLUMNS": "400"})
+    assert refused.exit_code == 2
+    said = " ".join(refused.output.split())
+    assert f"'neither' is not one of {', '.join(map(repr, choices))}" in said
+
+
+def test_choices_are_those_of_the_libraries() -> None:
+    assert get_args(EngineGraph) == ENGINES
+    assert get_args(Precision) == (*PRECISIONS, "int8")
+    assert set(get_args(LowPrecision)) < set(PRECISIONS)
+    assert get_args(Flavour) == tuple(FLAVOURS)
+    assert set(get_args(CudaProvider)) == set(PROVIDERS)
+    assert get_args(SyntheticSplit) == tuple(TEMPLATES)
+    assert get_args(Metric) == get_args(Selection)
+
+
+@pytest.mark.parametrize("command", ["train", "ablate", "evaluate", "compile", "propose"])
+def test_help_names_the_packaged_settings(command: str) -> None:
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "400"})
+    assert ", ".join(packaged_settings()) in " ".join(shown.output.split())
 
 
 SYNTHESIZE = ("--split", "dev", "--count", "3", "--seed", "4", "--output")

@@ -103,9 +103,12 @@ def test_the_fine_types_of_twitter_fmnerg() -> None:
 
 
 @pytest.mark.parametrize("key", ["name", "label"])
-@pytest.mark.parametrize("value", ["LOC", ""])
-def test_a_type_stands_once(key: str, value: str) -> None:
-    with pytest.raises(ValueError, match=f"types: the {key} '{value}' must not be empty nor"):
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("LOC", "types: the {} 'LOC' stands 2 times"), ("", "types.0.{} must not be empty")],
+)
+def test_a_type_stands_once(key: str, value: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message.format(key)):
         load_settings("demo", {f"types.0.{key}": value})
 
 

@@ -9,7 +9,7 @@ import sys
 def test_serving_imports_none_of_the_build_packages() -> None:
     code = (
         "import sys, mqspn.serving, mqspn.serving.command\n"
-        "print([m for m in ('torch', 'transformers', 'yaml', 'scipy', 'dacite', 'onnx', "
+        "print([m for m in ('torch', 'transformers', 'yaml', 'scipy', 'pydantic', 'onnx', "
         "'safetensors', 'pytriton') if m in sys.modules])"
     )
     ran = subprocess.run(

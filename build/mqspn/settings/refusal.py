@@ -1,0 +1,109 @@
+"""Why settings are refused, in one line: the dotted key, what is allowed, what was given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from mqspn.errors import BuildError
+from mqspn.settings.schema import Schema, allowed, find, kind, resolve
+
+__all__ = ["explain", "plain_json"]
+
+#: More are left out of the line, and counted.
+_MOST = 5
+#: Longer values are cut.
+_LONGEST = 60
+_OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+_EMPTY = {"string_too_short", "string_pattern_mismatch"}
+
+Path = Sequence[str | int]
+
+
+def explain(error: ValidationError, schema: Schema) -> str:
+    """One line with all that ``error`` holds, unknown keys first.
+
+    ``schema``: the settings' JSON schema, which knows the bounds and the known keys.
+    """
+    details = error.errors(include_url=False)
+    details.sort(key=lambda detail: detail["type"] != "unexpected_keyword_argument")
+    reasons = list(dict.fromkeys(_reason(detail, schema) for detail in details))
+    more = f"; and {len(reasons) - _MOST} more" if len(reasons) > _MOST else ""
+    return f"settings: {'; '.join(reasons[:_MOST])}{more}"
+
+
+def plain_json(values: dict[str, Any]) -> str:
+    """``values`` as JSON. Raises BuildError for what JSON does not have, as a date of YAML."""
+    _check_plain(values, ())
+    return json.dumps(values)
+
+
+def _check_plain(value: Any, path: Path) -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, (str, int)):
+                raise BuildError(f"settings: {_dotted((*path, str(key)))}: put {key!r} in quotes")
+            _check_plain(inner, (*path, str(key)))
+    elif isinstance(value, (list, tuple)):
+        for i, inner in enumerate(value):
+            _check_plain(inner, (*path, i))
+    elif not (value is None or isinstance(value, (str, int, float))):
+        raise BuildError(
+            f"settings: {_dotted(path)} must be text, a number, a list or a mapping, "
+            f"not {_shown(value)}; put text in quotes"
+        )
+
+
+def _reason(detail: ErrorDetails, schema: Schema) -> str:
+    path, name = detail["loc"], detail["type"]
+    key, node, given = _dotted(path), find(schema, path), _shown(detail["input"])
+    above = resolve(schema, find(schema, path[:-1]))
+    if name == "unexpected_keyword_argument":
+        return _unknown(key, path, sorted(above.get("properties", ())))
+    if name == "missing" and "prefixItems" in above:
+        return f"{_dotted(path[:-1])} must be {_article(above, schema)}, not {given}"
+    if name == "missing":
+        return f"{key} is missing; give {_article(node, schema)}"
+    if name == "too_short":
+        return f"{key} must have at least one element, not {given}"
+    if name == "finite_number":
+        return f"{key} must be a finite number, not {given}"
+    if name in _EMPTY:
+        return f"{key} must not be empty, as {given} is"
+    if name in _OUT_OF_BOUNDS:
+        return f"{key} must be {allowed(node)}; not {given}"
+    if name == "value_error":
+        message = str(detail["ctx"]["error"])
+        return f"{key}: {message}" if key else message
+    if "enum" in node:
+        return f"{key} must be one of {kind(schema, node)}; not {given}"
+    if node:
+        return f"{key} must be {_article(node, schema)}, not {given}"
+    return f"{key}: {detail['msg']}" if key else detail["msg"]
+
+
+def _unknown(key: str, path: Path, known: list[str]) -> str:
+    near = get_close_matches(str(path[-1]), known, n=1)
+    if near:
+        return f"unknown key {key!r}; did you mean {_dotted((*path[:-1], near[0]))!r}?"
+    return f"unknown key {key!r}; known: {', '.join(known)}"
+
+
+def _article(node: Schema, schema: Schema) -> str:
+    """What ``node`` must be, as "a whole number", "a list of 3 numbers" or "true or false"."""
+    words = kind(schema, node)
+    return words if words.startswith(("text", "true")) else f"a {words}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _dotted(path: Path) -> str:
+    return ".".join(map(str, path))
