@@ -9,7 +9,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from mqspn_backend.serving_settings import ServingSettings
 # A shell starts background jobs with SIGINT ignored, and every child would inherit that: the
 # tests that press Ctrl-C would test nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,3 +186,13 @@ def _write_graphs(export: TinyExport) -> None:
             ("Add", "nothing3 regions", "REGION_PROBS"),
         ],
     )
+
+
+@pytest.fixture(scope="session")
+def entrypoint() -> Any:
+    spec = spec_from_file_location("entrypoint", ROOT / "deploy" / "entrypoint.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -24,7 +24,7 @@ from mqspn.engines.manifest import manifest_path, read_manifest
 from mqspn.repository import ENGINES
 from mqspn.serving.ports import free_ports
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = ROOT / "model_repository"
 #: No more than an unset environment may matter to what runs in a container.
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/tmp", "OMP_NUM_THREADS": "1"}
