@@ -22,6 +22,14 @@ from mqspn_backend.serving_settings import ServingSettings
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parents[1]
+#: Seconds for a slow test, in place of the others' `timeout` (pyproject.toml).
+SLOW_TIMEOUT_S = 1200
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S))
 
 
 @dataclass(frozen=True, kw_only=True)
