@@ -6,6 +6,7 @@ entity; its box is the middle quarter of the image, or the caller's first region
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: looking through it at every collection would cost minutes in all."""
+    gc.freeze()
 
 
 @dataclass(frozen=True, kw_only=True)
