@@ -24,6 +24,8 @@ from mqspn.engines.manifest import manifest_path, read_manifest
 from mqspn.repository import ENGINES
 from mqspn.serving.ports import free_ports
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = ROOT / "model_repository"
 #: No more than an unset environment may matter to what runs in a container.
