@@ -31,7 +31,7 @@ def read_stages() -> dict[str, Stage]:
     for line in lines:
         instruction, value = line["instruction"], line["value"]
         if instruction == "FROM":
-            parent, name = re.fullmatch(r"(\S+) AS (\S+)", value).groups()  # type: ignore[union-attr]
+            parent, name = re.fullmatch(r"(\S+) AS (\S+)", value).groups()
             found[name] = Stage(name=name, parent=parent)
         elif found and instruction != "COMMENT":
             list(found.values())[-1].steps.append((instruction, value))

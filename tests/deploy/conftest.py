@@ -98,7 +98,7 @@ def _link_large_packages(site: Path) -> None:
             continue
         for name in {path.parts[0] for path in package.files or ()} - {"..", "__pycache__"}:
             if not (site / name).exists():
-                (site / name).symlink_to(package.locate_file(name))
+                (site / name).symlink_to(Path(str(package.locate_file(name))))
 
 
 @pytest.fixture(scope="session")

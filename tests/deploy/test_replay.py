@@ -34,9 +34,7 @@ H100 = Gpu(name="NVIDIA H100 80GB HBM3", compute_capability="9.0")
 THERE = Runtime(tensorrt="11.1.0", gpus=(H100,))
 
 
-def run(
-    image: Path, *arguments: str, timeout: float = 900, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def run(image: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the image's Python."""
     return subprocess.run(
         [str(image / "venv" / "bin" / "python"), *arguments],
@@ -44,7 +42,7 @@ def run(
         env={**ENVIRONMENT, "MQSPN_PRECISION": "fp32", **variables},
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=900,
     )
 
 

@@ -73,7 +73,7 @@ def test_they_run_and_done_work_is_kept(
     assert run() == rows
     assert [path.stat().st_mtime_ns for path in kept] == stamps
     with pytest.raises(ValueError, match="other settings; name another --work"):
-        run(**{"network.layers": 1})
+        run(**dict[str, Any]({"network.layers": 1}))
     for split, count, seed in (("train", 12, 0), ("dev", 4, 1), ("test", 4, 9)):
         draw_posts(split=split, count=count, seed=seed, output=tmp_path / "other")
     with pytest.raises(ValueError, match="other test posts; name another --work"):

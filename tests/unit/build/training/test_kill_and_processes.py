@@ -80,9 +80,10 @@ def run_until_killed(arguments: list[str], stage: str, saves: int, threads: int)
             left[0] -= 1
         save(files, state)
 
-    StateFiles.save = save_or_die  # type: ignore[method-assign]
-    sys.argv = arguments
-    main()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StateFiles, "save", save_or_die)
+        patch.setattr("sys.argv", arguments)
+        main()
 
 
 def kill_in(

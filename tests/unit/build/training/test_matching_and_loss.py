@@ -22,8 +22,10 @@ def make_target(*entities: tuple[int, int, int, list[int]], regions: int = 4) ->
     right = torch.zeros(len(entities), regions)
     for row, (*_, indices) in enumerate(entities):
         right[row, indices] = 1.0
-    columns = [torch.tensor([e[i] for e in entities], dtype=torch.int64) for i in range(3)]
-    return Target(*columns, right)
+    types, starts, ends = (
+        torch.tensor([e[i] for e in entities], dtype=torch.int64) for i in range(3)
+    )
+    return Target(types, starts, ends, right)
 
 
 def make_prediction(posts: int, queries: int, tokens: int = 6, seed: int = 0) -> SetPrediction:
@@ -131,7 +133,7 @@ def test_every_layer_counts() -> None:
     layer = make_prediction(1, 4)
     once = set_prediction_loss([layer], [target], ONCE)["loss"]
     twice = set_prediction_loss([layer, layer], [target], ONCE)["loss"]
-    assert float(twice) == pytest.approx(2 * float(once), rel=1e-6)
+    assert twice.item() == pytest.approx(2 * once.item(), rel=1e-6)
 
 
 def test_no_entity_weight_is_the_papers() -> None:
