@@ -40,7 +40,8 @@ class Replay:
         stage, root = self.stages[name], self.folder / name
         work = root
         if stage.parent in self.stages:
-            shutil.copytree(self.folder / stage.parent, root, symlinks=True)
+            # Linked: what replaces a file in one stage leaves the other's as it was.
+            shutil.copytree(self.folder / stage.parent, root, symlinks=True, copy_function=os.link)
             work = root / self.stages[stage.parent].values("WORKDIR")[-1].lstrip("/")
         if name == "plans":
             _link_large_packages(next((work / "venv").glob("lib/python3.*/site-packages")))
