@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit serving docs lock clean
+.PHONY: help demo test test-slow lint unit serving docs lock clean
 
 # A usable interpreter: 3.10 to 3.12, able to make virtual environments, and with the shared library
 # that Triton's Python backend links.
@@ -35,8 +35,9 @@ $(foreach venv,$(TEST) $(DEMO) $(DOCS),$(shell cd / && "$(CURDIR)/$(venv)/bin/py
 
 help:
 	@echo "make demo     serve the committed model on a real Triton server, answer sample posts (no GPU, no torch)"
-	@echo "make test     ruff, mypy, unit tests, and the tests on the real server"
+	@echo "make test     ruff, mypy, unit tests, and the tests on the real server: minutes"
 	@echo "make lint | unit | serving    the parts of make test"
+	@echo "make test-slow    what make test leaves out: runs killed and resumed, the paper's sizes, the images"
 	@echo "make docs     the documentation as a site, in site/; any warning fails"
 	@echo "make lock     resolve constraints.txt again"
 	@echo "make clean    remove the virtual environments and the demo's output"
@@ -73,17 +74,29 @@ lint: $(TEST_STAMP)
 	@$(TEST)/bin/mypy
 	@$(TEST)/bin/lint-imports
 
-# Files side by side, each on one core, so that two do not fight for them; then what wants quiet.
+# The slowest tests are named at the end. Tests start some hundred Python processes: whatever the
+# caller's environment says, what they import is compiled once, to a folder of this environment.
+PYTEST := $(TEST)/bin/python -m pytest --durations=15
+unit serving test-slow: export PYTHONDONTWRITEBYTECODE :=
+unit serving test-slow: export PYTHONPYCACHEPREFIX := $(CURDIR)/$(TEST)/pycache
+# Files side by side, each on one core, so that two do not fight for them.
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# At the end what wants quiet.
 unit: $(TEST_STAMP)
 	@echo "==> unit tests"
-	@OMP_NUM_THREADS=1 $(TEST)/bin/python -m pytest -m "not alone" --numprocesses logical --maxprocesses 4 --dist loadfile tests/unit
-	@$(TEST)/bin/python -m pytest -m alone tests/unit
+	@OMP_NUM_THREADS=1 $(PYTEST) -m "not slow and not alone" $(SIDE_BY_SIDE) tests/unit
+	@$(PYTEST) -m "not slow and alone" tests/unit
 
 serving: $(TEST_STAMP)
 	@echo "==> tests on the real Triton server"
-	@$(TEST)/bin/python -m pytest tests/serving
+	@$(PYTEST) -m "not slow" tests/serving
 
 test: lint unit serving
+
+test-slow: $(TEST_STAMP)
+	@echo "==> slow tests"
+	@OMP_NUM_THREADS=1 $(PYTEST) -m slow $(SIDE_BY_SIDE) tests/deploy tests/serving tests/unit
 
 # The variable silences the theme's banner about its own end of life, and nothing else.
 docs: $(DOCS_STAMP)

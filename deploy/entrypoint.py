@@ -81,7 +81,12 @@ def plan_folder(
         for model in engine_models(repository)
     }
     gpu = runtime.gpus[0] if runtime.gpus else None
-    origin = [engines, precision, runtime.tensorrt, None if gpu is None else asdict(gpu)]
+    origin: list[object] = [
+        engines,
+        precision,
+        runtime.tensorrt,
+        None if gpu is None else asdict(gpu),
+    ]
     if precision != "fp32":
         origin += [_converter(), sorted({*keep, *(f"{k.graph}:{k.name}" for k in KEPT)})]
     key = fingerprint_digest(origin)

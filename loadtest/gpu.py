@@ -43,6 +43,7 @@ from mqspn.engines.tensor_gate import TOLERANCE, check_tensors
 from mqspn.evaluation.metrics import PredictedEntity
 from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.evaluation.predictors import ServedPredictor
+from mqspn.repository.cuda_profile import CudaProvider
 from mqspn.repository.serving_profiles import SERVING_PROFILES, ServingProfile
 from mqspn.serving import TritonServer
 from mqspn_backend.engine import OnnxEngine
@@ -248,7 +249,7 @@ def gpu(
         ),
     ] = "auto",
     provider: Annotated[
-        str, typer.Option(help="Of serving profile cuda: cuda, tensorrt or cpu.")
+        CudaProvider, typer.Option(help="What runs the graphs under serving profile cuda.")
     ] = "cuda",
     precision: Annotated[
         str, typer.Option(help="fp32, fp16 or bf16, see README.md; auto: fp16 on a GPU.")

@@ -6,10 +6,13 @@ entity; its box is the middle quarter of the image, or the caller's first region
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +21,21 @@ from mqspn_backend.serving_settings import ServingSettings
 # A shell starts background jobs with SIGINT ignored, and every child would inherit that: the
 # tests that press Ctrl-C would test nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+ROOT = Path(__file__).resolve().parents[1]
+#: Seconds for a slow test, in place of the others' `timeout` (pyproject.toml).
+SLOW_TIMEOUT_S = 1200
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: looking through it at every collection would cost minutes in all."""
+    gc.freeze()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,3 +200,13 @@ def _write_graphs(export: TinyExport) -> None:
             ("Add", "nothing3 regions", "REGION_PROBS"),
         ],
     )
+
+
+@pytest.fixture(scope="session")
+def entrypoint() -> Any:
+    spec = spec_from_file_location("entrypoint", ROOT / "deploy" / "entrypoint.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -51,7 +51,7 @@ def feeds(name: str, posts: int, tokens: int, seed: int) -> dict[str, np.ndarray
     boxes = rng.random((posts, 3, 4), np.float32)
     pixels = rng.integers(0, 256, (posts, 3, 16, 16)).astype(np.uint8)
     mask = np.ones((posts, tokens), np.int32)
-    return {
+    inputs: dict[str, dict[str, np.ndarray]] = {
         "text_encoder": {
             "INPUT_IDS": rng.integers(0, 5, (posts, tokens)).astype(np.int32),
             "ATTENTION_MASK": mask,
@@ -67,7 +67,8 @@ def feeds(name: str, posts: int, tokens: int, seed: int) -> dict[str, np.ndarray
             "REGION_STATES": rng.random((posts, 3, 4), np.float32),
             "REGION_SCORES": rng.random((posts, 3), np.float32),
         },
-    }[name]
+    }
+    return inputs[name]
 
 
 def tensors(arrays: dict[str, np.ndarray]) -> list[triton.InferInput]:
@@ -137,7 +138,10 @@ def test_the_ensembles_answer_as_under_the_cpu_profile(
     posts = np.array([[b"Ada " * n] for n in (1, 3, 12)], np.object_)
     photo = min((Path(__file__).resolve().parents[2] / "demo" / "images").glob("*.jpg"))
     images = np.array([[b""], [photo.read_bytes()], [b""]], np.object_)
-    arrays = [("TEXT", posts, "BYTES"), ("IMAGE", images, "BYTES")]
+    arrays: list[tuple[str, np.ndarray, str]] = [
+        ("TEXT", posts, "BYTES"),
+        ("IMAGE", images, "BYTES"),
+    ]
     if model == "mqspn_regions":
         boxes = np.array([[[0, 0, 0, 0]], [[1, 2, 30, 40]], [[0, 0, 0, 0]]], np.float32)
         arrays.append(("REGIONS", boxes, "FP32"))

@@ -8,8 +8,10 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +43,7 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def client(server: TritonServer) -> Client:
+def client(server: TritonServer) -> Iterator[Client]:
     with Client(server.url) as client:
         yield client
 
@@ -51,7 +53,12 @@ def sample(name: str) -> Post:
     return Post(row["text"], DEMO / row["image"] if row["image"] else None)
 
 
-def summary(prediction: Prediction) -> list[tuple[str, str, bool]]:
+def picture(name: str) -> Image.Image:
+    return Image.open(DEMO / SAMPLES[name]["image"])
+
+
+def summary(prediction: Prediction | PostError) -> list[tuple[str, str, bool]]:
+    assert isinstance(prediction, Prediction)
     return [(e.text, e.type, e.box is not None) for e in prediction.entities]
 
 
@@ -64,7 +71,7 @@ def test_a_sample_post(name: str, client: Client) -> None:
     for entity in prediction.entities:
         assert post.text[entity.start : entity.end] == entity.text
         if entity.box:
-            width, height = Image.open(post.image).size
+            width, height = picture(name).size
             box = entity.box
             assert 0 <= box.x1 < box.x2 <= width
             assert 0 <= box.y1 < box.y2 <= height
@@ -117,7 +124,7 @@ def test_text_that_is_not_utf8(server: TritonServer) -> None:
     from tritonclient.grpc import InferenceServerClient, InferInput
     from tritonclient.utils import InferenceServerException
 
-    def infer(*texts: bytes) -> list[dict[str, object]]:
+    def infer(*texts: bytes) -> list[dict[str, Any]]:
         inputs = []
         for name, values in (("TEXT", texts), ("IMAGE", [b""] * len(texts))):
             value = InferInput(name, [len(texts), 1], "BYTES")
@@ -153,7 +160,7 @@ def test_the_callers_own_regions(client: Client) -> None:
 @pytest.mark.parametrize("format_", ["PNG", "WEBP", "GIF"])
 def test_the_other_image_formats(format_: str, client: Client) -> None:
     post = sample("jordan-shoe")
-    image = Image.open(post.image)
+    image = picture("jordan-shoe")
     options = {"lossless": True} if format_ == "WEBP" else {}
     data = encoded(image.quantize(255) if format_ == "GIF" else image, format_, **options)
     assert summary(client.predict(post.text, data)) == EXPECTED["jordan-shoe"]
@@ -161,7 +168,7 @@ def test_the_other_image_formats(format_: str, client: Client) -> None:
 
 def test_exif_orientation_turns_the_boxes(client: Client) -> None:
     post = sample("jordan-player")
-    upright = Image.open(post.image)
+    upright = picture("jordan-player")
     exif = Image.Exif()
     exif[0x0112] = 6  # the viewer turns the stored image by 90 degrees clockwise
     stored = encoded(upright.transpose(Image.Transpose.ROTATE_90), "PNG", exif=exif.tobytes())

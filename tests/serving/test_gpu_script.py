@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 COUNTS = ["--posts", "8", "--callers", "1", "--callers", "4", "--seconds", "0.5", "--rounds", "1"]
 
 
+@pytest.mark.slow
 def test_one_run_on_the_cpu(tmp_path: Path) -> None:
     output = tmp_path / "gpu.json"
     command = [sys.executable, str(ROOT / "loadtest" / "gpu.py"), "--output", str(output)]

@@ -14,6 +14,7 @@ other keys are ignored, numbers may be arrays of one element, and rows behind th
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -105,7 +106,8 @@ def read_proposals(
     digest that is another image's.
     """
     try:
-        archive = np.load(path, allow_pickle=False)
+        # Of the bytes: NumPy leaves a damaged archive's file open.
+        archive = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
     except _DAMAGED as error:
         raise _error(path, f"cannot be read as .npz ({error}); {_AGAIN}") from error
     if not isinstance(archive, np.lib.npyio.NpzFile):

@@ -1,13 +1,9 @@
 import io
-import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from kserve_server import KServeServer
+from tests.unit.clients.kserve_server import KServeServer
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from concurrent import futures
 
 import grpc
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 from tritonclient.utils import deserialize_bytes_tensor, serialize_byte_tensor
@@ -44,7 +44,7 @@ def toy_answer(text: bytes, image: bytes, regions: np.ndarray | None) -> dict:
             with Image.open(io.BytesIO(image), formats=["JPEG", "PNG", "WEBP", "GIF"]) as picture:
                 picture.load()
                 box = [0.0, 0.0, float(picture.width), float(picture.height)]
-        except Image.UnidentifiedImageError:
+        except UnidentifiedImageError:
             return {"error": {"code": "IMAGE_FORMAT", "message": "send JPEG, PNG, WebP or GIF"}}
         except OSError as error:
             return {"error": {"code": "IMAGE_UNREADABLE", "message": str(error)}}
@@ -66,7 +66,7 @@ def toy_answer(text: bytes, image: bytes, regions: np.ndarray | None) -> dict:
     return {"entities": entities, "model_version": "toy", "truncated": False, "new_key": 1}
 
 
-class KServeServer(service_pb2_grpc.GRPCInferenceServiceServicer):
+class KServeServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     """``behaviours`` are called one a request, in turn, before the toy answers; each may raise
     `RefusalError`, sleep, or return the raw ENTITIES to send. ``requests`` are what came in.
     """

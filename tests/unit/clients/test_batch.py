@@ -9,9 +9,10 @@ import tracemalloc
 
 import grpc
 import pytest
-from kserve_server import RefusalError
 from mqspn_client import Client, RetrySettings, ServerUnreachableError
 from mqspn_client.batch import BatchInputError, BatchSettings, BatchStoppedError, run_batch
+
+from tests.unit.clients.kserve_server import RefusalError
 
 FAST = RetrySettings(attempts=2, initial_s=0.01)
 

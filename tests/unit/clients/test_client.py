@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import grpc
 import pytest
-from kserve_server import KServeServer, RefusalError
 from mqspn_client import (
     AsyncClient,
     Box,
@@ -30,6 +29,8 @@ from mqspn_client import (
     ServerUnreachableError,
 )
 from PIL import Image
+
+from tests.unit.clients.kserve_server import KServeServer, RefusalError
 
 QUEUE_FULL = "in ensemble 'mqspn', Exceeds maximum queue size"
 STOPPING = "Server is stopping, scheduler for model has stopped accepting new inference requests"

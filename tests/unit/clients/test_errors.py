@@ -17,7 +17,7 @@ def test_the_docstring_draws_every_class():
 def test_the_tree_is_as_drawn():
     """A class stands one level of indentation below its base."""
     parents = {}
-    stack = []
+    stack: list[tuple[int, str]] = []
     for line in errors.__doc__.splitlines():
         name = next((word for word in line.split() if word.endswith("Error")), None)
         if name is None or not hasattr(errors, name):

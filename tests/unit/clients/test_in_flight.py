@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from kserve_server import RefusalError
 from mqspn_client import AsyncClient, Client, RetrySettings
+
+from tests.unit.clients.kserve_server import RefusalError
 
 ANSWER = [json.dumps({"entities": [], "model_version": "", "truncated": False}).encode()]
 
@@ -166,7 +167,12 @@ def test_ctrl_c_ends_the_waiting_and_not_the_call(server, slow):
 
 
 def test_a_second_ctrl_c_leaves_at_once(server):
-    server.always = lambda tensors, context: time.sleep(8) or ANSWER
+
+    def behaviour(tensors, context):
+        time.sleep(8)
+        return ANSWER
+
+    server.always = behaviour
     script = interrupted(server, 30)
     time.sleep(0.2)
     start = time.monotonic()

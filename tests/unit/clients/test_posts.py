@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,10 +30,15 @@ def test_text_is_utf8_and_no_image_is_empty(png):
     assert tensors["IMAGE"].tolist() == [[b""], [png]]
 
 
+def untyped(value: object) -> Any:
+    """What a caller without type checks may pass."""
+    return value
+
+
 def test_regions_of_different_counts_are_padded_with_zeros():
     posts = [
         Post("a", b"x", [[1, 2, 3, 4]]),
-        Post("b", b"x", np.array([[5, 6, 7, 8], [9, 10, 11, 12]])),
+        Post("b", b"x", untyped(np.array([[5, 6, 7, 8], [9, 10, 11, 12]]))),
         Post("c", b"x", []),
     ]
     regions = prepare_posts(posts).tensors["REGIONS"]
@@ -132,7 +138,7 @@ def test_what_is_no_image_is_a_type_error(image):
         prepare_posts([Post("a", image)])
 
 
-@pytest.mark.parametrize("posts", [["a"], [Post(b"a")], [Post(None)]])
+@pytest.mark.parametrize("posts", [["a"], [Post(untyped(b"a"))], [Post(untyped(None))]])
 def test_what_is_no_post_is_a_type_error(posts):
     with pytest.raises(TypeError):
         prepare_posts(posts)

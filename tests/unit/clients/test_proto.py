@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tritonclient.grpc import service_pb2
@@ -26,7 +27,7 @@ def fields_of(message: str) -> dict[str, int]:
     return {name: int(number) for name, number in found}
 
 
-def descriptors() -> dict[str, object]:
+def descriptors() -> dict[str, Any]:
     top = dict(service_pb2.DESCRIPTOR.message_types_by_name)
     nested = {n.name: n for m in top.values() for n in m.nested_types}
     return {**nested, **top}

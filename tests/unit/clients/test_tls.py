@@ -3,8 +3,9 @@
 import grpc
 import pytest
 import trustme
-from kserve_server import KServeServer
 from mqspn_client import Client, InvalidRequestError, RetrySettings, SslSettings, TlsRefusedError
+
+from tests.unit.clients.kserve_server import KServeServer
 
 SLOW = RetrySettings(attempts=5, initial_s=30)  # a retry would pass the test's deadline
 

@@ -59,3 +59,56 @@ def test_a_folder_of_plans_that_is_unreadable_is_not_called_the_repository(
     monkeypatch.setattr("sys.argv", ["entrypoint.py", "serve", f"--plans={tmp_path}/plans"])
     with pytest.raises(SystemExit, match=r"a\.plan; mount a plan volume that this user owns"):
         entrypoint.main()
+
+
+def refusal(
+    entrypoint: Any, monkeypatch: pytest.MonkeyPatch, command: str, plans: Path, *further: str
+) -> str:
+    """What the command ends with on an H100 of ours: a sentence that goes to standard error."""
+    monkeypatch.setattr(entrypoint, "find_runtime", lambda: THERE)
+    monkeypatch.setattr("sys.argv", ["entrypoint.py", command, f"--plans={plans}", *further])
+    with pytest.raises(SystemExit) as ended:
+        entrypoint.main()
+    assert isinstance(ended.value.code, str)
+    return ended.value.code
+
+
+@pytest.mark.parametrize("command", ["plans", "serve"])
+def test_a_folder_that_holds_no_repository_is_refused(
+    command: str, entrypoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = refusal(entrypoint, monkeypatch, command, tmp_path, f"--repository={tmp_path}")
+    assert said == (
+        f"mqspn {command}: {tmp_path}: found no text_encoder of the TensorRT backend, needed a "
+        "model repository that this user can read; make it with `mqspn build`"
+    )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["plans", "serve"])
+def test_a_precision_that_is_none_is_refused(
+    command: str, entrypoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MQSPN_PRECISION", "fp12")
+    said = refusal(entrypoint, monkeypatch, command, tmp_path)
+    assert "MQSPN_PRECISION is 'fp12', needed fp32 or fp16 or bf16 or int8; set it" in said
+
+
+@pytest.mark.parametrize("option", ["--precision=fp32", "--keep=x", "--output"])
+def test_what_names_the_folder_is_no_argument(
+    option: str, entrypoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = refusal(entrypoint, monkeypatch, "plans", tmp_path, f"--repository={REPOSITORY}", option)
+    assert f"{option.partition('=')[0]} is not for `mqspn compile` here: " in said
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_server_refuses_to_start_without_plans(
+    entrypoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MQSPN_PRECISION", "fp32")
+    said = refusal(entrypoint, monkeypatch, "serve", tmp_path, f"--repository={REPOSITORY}")
+    folder = entrypoint.plan_folder(tmp_path, REPOSITORY, "fp32", THERE)
+    assert said.startswith(f"mqspn serve: {folder}/")
+    assert "found no plan, needed one for TensorRT 11.1.0 on NVIDIA H100 80GB HBM3" in said
+    assert said.endswith("run `docker compose -f deploy/compose.yaml run --rm plans`")

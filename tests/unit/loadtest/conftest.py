@@ -1,4 +1,3 @@
-import importlib.util
 import io
 import json
 import sys
@@ -7,8 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.unit.clients.kserve_server import KServeServer
+
 ROOT = Path(__file__).resolve().parents[3]
-SERVER_PROGRAM = ROOT / "tests" / "unit" / "clients" / "kserve_server.py"
 
 sys.path.insert(0, str(ROOT / "loadtest"))
 
@@ -16,10 +16,7 @@ sys.path.insert(0, str(ROOT / "loadtest"))
 @pytest.fixture
 def server():
     """The client tests' real gRPC server with its toy model."""
-    spec = importlib.util.spec_from_file_location("kserve_server", SERVER_PROGRAM)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    server = module.KServeServer()
+    server = KServeServer()
     yield server
     server.stop()
 

@@ -60,13 +60,16 @@ def test_boxes_are_compared_only_where_they_are_to_be():
 def test_the_bound_is_a_share_of_the_posts():
     bounds = AnswerBounds(differing_share=0.05)
     reference = [[JORDAN]] * 40
-    two, three = ([[]] * n + [[JORDAN]] * (40 - n) for n in (2, 3))
-    assert compare_answers(reference, two, bounds).broken is None
-    assert "3 of 40 posts" in compare_answers(reference, three, bounds).broken
+
+    def wrong(n: int) -> list[list[PredictedEntity]]:
+        return [*([] for _ in range(n)), *([JORDAN] for _ in range(40 - n))]
+
+    assert compare_answers(reference, wrong(2), bounds).broken is None
+    assert "3 of 40 posts" in str(compare_answers(reference, wrong(3), bounds).broken)
 
 
 def test_answers_without_entities_compare_nothing():
-    assert "no entity" in compare_answers([[], []], [[], []], EXACT).broken
+    assert "no entity" in str(compare_answers([[], []], [[], []], EXACT).broken)
 
 
 def test_as_many_answers_as_posts():

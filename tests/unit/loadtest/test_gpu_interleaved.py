@@ -23,7 +23,7 @@ def standing(name, rates, calls, **options):
 
 def test_a_ratio_is_taken_within_its_round():
     """The machine halves its speed in the second round: no ratio changes."""
-    calls = []
+    calls: list[str] = []
     eager = standing("eager", [10.0, 5.0, 10.0], calls, is_reference=True)
     fast = standing("fast", [30.0, 15.0, 30.0], calls)
     run_rounds([eager, fast], rounds=3, seconds=1, deadline=time.monotonic() + 60)
@@ -35,7 +35,7 @@ def test_a_ratio_is_taken_within_its_round():
 
 
 def test_a_failure_is_a_row_with_its_reason_and_ends_nobody_else():
-    calls = []
+    calls: list[str] = []
     eager = standing("eager", [10.0, 10.0], calls, is_reference=True)
     broken = standing("broken", [RuntimeError("out of\nmemory")], calls)
     run_rounds([eager, broken], rounds=2, seconds=1, deadline=time.monotonic() + 60)
@@ -48,7 +48,7 @@ def test_a_failure_is_a_row_with_its_reason_and_ends_nobody_else():
 
 
 def test_after_the_deadline_no_round_begins_but_the_first_is_run():
-    calls = []
+    calls: list[str] = []
     eager = standing("eager", [10.0, 10.0], calls, is_reference=True)
     run_rounds([eager], rounds=2, seconds=1, deadline=time.monotonic() - 1)
     assert eager.figures()["rounds"] == 1

@@ -48,7 +48,7 @@ def test_area_of_turned_boxes_is_zero() -> None:
 def test_iou_matrix() -> None:
     a = np.array([[0.0, 0, 2, 2], [5, 5, 6, 6]])
     b = np.array([[1.0, 1, 3, 3], [0, 0, 2, 2], [0, 0, 0, 0]])
-    np.testing.assert_allclose(boxes.iou_matrix(a, b), [[1 / 7, 1, 0], [0, 0, 0]])
+    np.testing.assert_allclose(boxes.iou_matrix(a, b), [[1 / 7, 1.0, 0.0], [0.0, 0.0, 0.0]])
     assert boxes.iou_matrix(np.zeros((0, 4)), b).shape == (0, 3)
     assert boxes.iou_matrix(np.zeros((1, 4)), np.zeros((1, 4))).item() == 0
 

@@ -99,7 +99,7 @@ def one(tokens: int = 6, regions: int = 2, queries: int = 1) -> Batch:
         "region_probs": np.zeros((1, Q, K + 1), np.float32),
         "word_starts": np.ones((1, L), np.int32),
         "word_ends": np.ones((1, L), np.int32),
-        "region_boxes": np.tile(np.float32([0, 0, 0.5, 0.5]), (1, K, 1)),
+        "region_boxes": np.tile(np.array([0, 0, 0.5, 0.5], np.float32), (1, K, 1)),
         "region_scores": np.ones((1, K), np.float32),
     }
 

@@ -96,7 +96,7 @@ def test_two_runs_do_not_share_their_outputs(graph: Path) -> None:
 def test_join_puts_rows_one_after_another_and_split_undoes_it(dtype: type, graph: Path) -> None:
     engine = DeviceEngine(graph, threads=1, provider=HOST)
     rng = np.random.default_rng(2)
-    pieces = [rng.integers(0, 200, (b, 3, 5)).astype(dtype) for b in (2, 1, 4)]
+    pieces: list[np.ndarray] = [rng.integers(0, 200, (b, 3, 5)).astype(dtype) for b in (2, 1, 4)]
     joint = engine.join([value(piece) for piece in pieces])
     np.testing.assert_array_equal(array(joint), np.concatenate(pieces))
     parts = engine.split(joint, [2, 1, 4])

@@ -8,6 +8,7 @@ import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,7 +203,8 @@ def test_exif_orientations(format: str, orientation: int) -> None:
     stored = upright.transpose(to_stored[orientation]) if orientation > 1 else upright
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}.get(format, {})
+    by_format: dict[str, dict[str, Any]] = {"WEBP": {"lossless": True}, "JPEG": {"quality": 95}}
+    options = by_format.get(format, {})
     pixels, size = read(encode(stored, format, exif=exif, **options))
     expected, _ = read(encode(upright))
     assert size == (120, 80)
@@ -310,7 +312,7 @@ def test_broken_data_is_refused_or_read_but_never_crashes(format: str) -> None:
         for at in rng.integers(0, min(len(data), 400), 4):
             broken[at] = int(rng.integers(256))
         try:
-            outcome = read(bytes(broken), max_pixels=1_000_000)[0].shape
+            outcome: Any = read(bytes(broken), max_pixels=1_000_000)[0].shape
         except PostError as error:
             outcome = error
         if isinstance(outcome, PostError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from mqspn.files.digest import file_sha256
 BOXES = np.array([[10, 20, 110.5, 220], [0, 0, 400, 300]], np.float32)
 
 
-def save(path: Path, **arrays: object) -> Path:
+def save(path: Path, **arrays: Any) -> Path:
     np.savez(path, **{"num_boxes": 2, "bounding_boxes": BOXES, **arrays})
     return path
 
@@ -125,7 +126,7 @@ def test_a_fault_names_file_and_key(
 
 @pytest.mark.parametrize("key", ["num_boxes", "bounding_boxes"])
 def test_a_missing_key_is_named(key: str, tmp_path: Path) -> None:
-    arrays = {"num_boxes": 2, "bounding_boxes": BOXES, "other": 1}
+    arrays: dict[str, Any] = {"num_boxes": 2, "bounding_boxes": BOXES, "other": 1}
     del arrays[key]
     np.savez(tmp_path / "a.npz", **arrays)
     assert fault(tmp_path / "a.npz").startswith(f"{key}: missing; the file holds ")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from mqspn.engines.builder import EngineBuilder
 from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
 from mqspn.engines.precision import convert_graph
 from mqspn.engines.samples import sample_batches, synthetic_posts
-from mqspn.repository import ENGINES
 from numpy.typing import NDArray
 
 Batches = dict[str, list[Mapping[str, NDArray[Any]]]]
@@ -35,13 +35,17 @@ def batches(demo_repository: Path, posts: list[Post]) -> Batches:
 
 
 @pytest.fixture(scope="session")
-def fp16_graphs(
+def fp16_graph(
     demo_repository: Path, batches: Batches, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, Path]:
-    """The committed graphs in FP16."""
+) -> Callable[[str], Path]:
+    """A committed graph in FP16, by its model's name; each is converted once."""
     folder = tmp_path_factory.mktemp("fp16")
     graphs = graph_paths(demo_repository)
-    for model in ENGINES:
+
+    @cache
+    def convert(model: str) -> Path:
         target = folder / f"{model}.onnx"
         convert_graph(model, graphs[model], target, precision="fp16", samples=batches[model][0])
-    return {model: folder / f"{model}.onnx" for model in ENGINES}
+        return target
+
+    return convert

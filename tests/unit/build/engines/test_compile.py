@@ -135,12 +135,13 @@ def test_where_plans_cannot_go_is_known_before_they_are_made(
 ) -> None:
     monkeypatch.setattr(OnThisGpu, "build", None)
     (tmp_path / "file").touch()
-    for changes, message in (
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"output": tmp_path / "file"}, r"plans cannot be written to \S+/file: File exists"),
         ({"output": tmp_path / "file" / "plans"}, "plans cannot be written.*: Not a directory"),
         ({"timing_cache": tmp_path}, "is a folder; --timing-cache names a file"),
         ({"timing_cache": tmp_path / "file" / "t"}, "the timing cache cannot be written"),
-    ):
+    ]
+    for changes, message in refused:
         with pytest.raises(PlanError, match=message):
             list(compile_repository(replace(on_a_gpu, **changes)))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,17 @@ from mqspn.engines.entity_gate import ALLOWED_LOSS, check_entities
 from mqspn.engines.errors import GateError
 from mqspn.engines.gate import require_passed
 from mqspn.engines.graph_pipeline import GraphPipeline
+from mqspn.repository import ENGINES
 from onnx import numpy_helper
 
 
+@pytest.mark.slow
 def test_fp16_costs_no_f1(
-    posts: list[Post], demo_repository: Path, fp16_graphs: dict[str, Path]
+    posts: list[Post], demo_repository: Path, fp16_graph: Callable[[str], Path]
 ) -> None:
+    fp16 = {model: fp16_graph(model) for model in ENGINES}
     loss = check_entities(
-        posts, GraphPipeline(demo_repository), GraphPipeline(demo_repository, fp16_graphs)
+        posts, GraphPipeline(demo_repository), GraphPipeline(demo_repository, fp16)
     )
     assert loss.refusal is None
     assert loss.posts == 100

@@ -16,6 +16,8 @@ from mqspn.repository.shape_profiles import shape_profile
 from mqspn.settings import load_settings
 from mqspn.training.tokenizer import train_wordpiece
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -24,8 +26,11 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = train_wordpiece(["Jordan meets Taylor Swift in New York"], size=300)
     torch.manual_seed(0)
     checkpoint = Checkpoint(settings, tokenizer, Mqspn(settings, tokenizer).eval())
-    for parity in export_graphs(checkpoint, folder / "graphs"):
-        assert parity.largest < 1e-3
+    with pytest.MonkeyPatch.context() as patch:
+        # Other shapes are checked at a small size.
+        patch.setattr("mqspn.export.graphs._CHECKED", ((3, 13),))
+        for parity in export_graphs(checkpoint, folder / "graphs"):
+            assert parity.largest < 1e-3
     tokenizer.save(str(folder / "tokenizer.json"))
     build_repository(
         graphs=folder / "graphs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
@@ -40,17 +40,20 @@ def demo_engine(repository: Path, model: str) -> OnnxEngine:
     return OnnxEngine(repository / model / "1" / "model.onnx", threads=1)
 
 
-@pytest.mark.parametrize("model", ENGINES)
+@pytest.mark.parametrize(
+    "model",
+    [m if m == "text_encoder" else pytest.param(m, marks=pytest.mark.slow) for m in ENGINES],
+)
 def test_fp16_is_near_fp32(
-    model: str, demo_repository: Path, fp16_graphs: dict[str, Path], batches: Any
+    model: str, demo_repository: Path, fp16_graph: Callable[[str], Path], batches: Any
 ) -> None:
-    graph = onnx.load(str(fp16_graphs[model]))
+    graph = onnx.load(str(fp16_graph(model)))
     halves = [w for w in graph.graph.initializer if w.data_type == onnx.TensorProto.FLOAT16]
     assert len(halves) > 10
     result = check_tensors(
         model,
         demo_engine(demo_repository, model),
-        OnnxEngine(fp16_graphs[model], threads=1),
+        OnnxEngine(fp16_graph(model), threads=1),
         batches[model],
         precision="fp16",
     )
@@ -61,9 +64,9 @@ def test_fp16_is_near_fp32(
 
 
 def test_the_gate_catches_a_weight_that_is_off(
-    demo_repository: Path, fp16_graphs: dict[str, Path], batches: Any, tmp_path: Path
+    demo_repository: Path, fp16_graph: Callable[[str], Path], batches: Any, tmp_path: Path
 ) -> None:
-    model = onnx.load(str(fp16_graphs["text_encoder"]))
+    model = onnx.load(str(fp16_graph("text_encoder")))
     weight = max(model.graph.initializer, key=lambda w: int(np.prod(w.dims)))
     array = numpy_helper.to_array(weight)
     weight.CopyFrom(numpy_helper.from_array(array * array.dtype.type(1.5), weight.name))
@@ -79,6 +82,7 @@ def test_the_gate_catches_a_weight_that_is_off(
         require_passed(result)
 
 
+@pytest.mark.slow
 def test_crops_must_stay_in_fp32(demo_repository: Path, batches: Any, tmp_path: Path) -> None:
     """Without its entry in the list the graph does not pass, and the measurement says so."""
     graph = demo_repository / "region_encoder" / "1" / "model.onnx"
@@ -102,6 +106,7 @@ def test_crops_must_stay_in_fp32(demo_repository: Path, batches: Any, tmp_path: 
         require_passed(result)
 
 
+@pytest.mark.slow
 def test_the_measurement_tells_what_to_keep(demo_repository: Path, batches: Any) -> None:
     tried = [c for c in CANDIDATES if c.name in ("crops", "softmaxes")]
     softmaxes, crops = measure_sensitivity(

@@ -1,17 +1,22 @@
 """Expected calibration error and Brier score, worked by hand."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mqspn.evaluation.calibration import Bin, calibration
+
+#: Stands for a number.
+approx: Any = pytest.approx
 
 
 def test_two_bins_by_hand():
     scores = [0.9, 0.2, 0.6, 0.4]
     figures = calibration(scores, [True, False, False, True], bins=2)
     assert figures.bins == (
-        Bin(answers=2, low=0.2, high=0.4, confidence=pytest.approx(0.3), accuracy=0.5),
-        Bin(answers=2, low=0.6, high=0.9, confidence=pytest.approx(0.75), accuracy=0.5),
+        Bin(answers=2, low=0.2, high=0.4, confidence=approx(0.3), accuracy=0.5),
+        Bin(answers=2, low=0.6, high=0.9, confidence=approx(0.75), accuracy=0.5),
     )
     assert figures.ece == pytest.approx(0.5 * 0.2 + 0.5 * 0.25)
     assert figures.brier == pytest.approx((0.1**2 + 0.2**2 + 0.6**2 + 0.6**2) / 4)
@@ -65,6 +70,7 @@ pairs = st.lists(st.tuples(st.sampled_from([0.0, 0.1, 0.5, 0.8, 1.0]), st.boolea
 @given(pairs, st.randoms(use_true_random=False))
 def test_the_order_of_answers_does_not_matter_and_every_answer_is_in_a_bin(answers, random):
     figures = calibration(*zip(*answers, strict=True), bins=4)
+    assert figures is not None
     shuffled = calibration(*zip(*random.sample(answers, len(answers)), strict=True), bins=4)
     assert shuffled.ece == pytest.approx(figures.ece)
     assert shuffled.brier == pytest.approx(figures.brier)

@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
 from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.cli import app
 from mqspn.data.reader import read_split
 from mqspn.synthetic import synthesize_posts
 from mqspn_backend.serving_settings import DecodingSettings
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
 

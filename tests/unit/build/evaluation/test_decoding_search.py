@@ -1,5 +1,6 @@
 """The search over decoding settings, on objectives whose best setting is known."""
 
+from collections.abc import Iterable
 from dataclasses import fields, replace
 
 import numpy as np
@@ -121,8 +122,13 @@ def test_a_gain_by_chance_does_not_hold():
 
 def test_a_choice_never_sees_the_half_it_is_judged_on():
     """Each post likes another threshold; a choice that saw all posts would find the mean's best."""
-    halves = []
-    held_out_gains(lambda _, rows: halves.append(tuple(rows)) or 0.5, PRESENT, 9, table=THRESHOLD)
+    halves: list[tuple[int, ...]] = []
+
+    def score(_: object, rows: Iterable[int]) -> float:
+        halves.append(tuple(rows))
+        return 0.5
+
+    held_out_gains(score, PRESENT, 9, table=THRESHOLD)
     distinct = list(dict.fromkeys(halves))
     assert {len(rows) for rows in distinct} == {4, 5}
     for one, other in zip(distinct[::2], distinct[1::2], strict=True):

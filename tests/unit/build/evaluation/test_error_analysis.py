@@ -146,7 +146,7 @@ types = st.sampled_from(["PER", "LOC"])
 regions = st.sampled_from([None, FACE, CREST])
 gold_lists = st.lists(
     st.builds(
-        lambda span, type_, box: GoldEntity(*span, type_, () if box is None else (box,)),
+        lambda span, type_, box: GoldEntity(span[0], span[1], type_, () if box is None else (box,)),
         spans,
         types,
         regions,
@@ -155,7 +155,7 @@ gold_lists = st.lists(
 )
 answer_lists = st.lists(
     st.builds(
-        lambda span, type_, box, value: PredictedEntity(*span, type_, box, value),
+        lambda span, type_, box, value: PredictedEntity(span[0], span[1], type_, box, value),
         spans,
         types,
         regions,
@@ -173,9 +173,9 @@ def test_every_gold_entity_and_answer_is_right_or_in_one_mistake(gold, answers):
     in_mistakes = Counter(m.gold for m in mistakes if m.gold is not None)
     assert not in_mistakes - Counter(gold)
     assert in_mistakes.total() == counts.gold - counts.correct
-    in_mistakes = Counter(m.answer for m in mistakes if m.answer is not None)
-    assert not in_mistakes - Counter(answers)
-    assert in_mistakes.total() == counts.predicted - counts.correct
+    answered = Counter(m.answer for m in mistakes if m.answer is not None)
+    assert not answered - Counter(answers)
+    assert answered.total() == counts.predicted - counts.correct
     for m in mistakes:
         assert m.kind in KINDS
         assert (m.gold is None) == (m.kind == "spurious")

@@ -22,7 +22,7 @@ class Table:
         self.answers = answers
         self.failing = failing
         self.asked = []
-        self.failures = ()
+        self.failures: list[Failure] = []
 
     def predict(self, posts):
         self.asked.append([(post.id, post.image is not None) for post in posts])

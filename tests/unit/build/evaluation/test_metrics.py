@@ -38,7 +38,11 @@ def test_everything_right():
 
 @pytest.mark.parametrize("span", [(0, 5), (0, 7), (1, 6)])
 def test_a_span_off_by_one_character_is_wrong_everywhere(span):
-    assert correct([GoldEntity(0, 6, "PER")], [PredictedEntity(*span, "PER")]) == (0, 0, 0)
+    assert correct([GoldEntity(0, 6, "PER")], [PredictedEntity(span[0], span[1], "PER")]) == (
+        0,
+        0,
+        0,
+    )
 
 
 def test_a_wrong_type_is_right_in_eeg_only():
@@ -223,13 +227,13 @@ boxes = st.builds(
     st.integers(1, 3),
 )
 gold_entities = st.builds(
-    lambda span, type_, boxes: GoldEntity(*span, type_, tuple(boxes)),
+    lambda span, type_, boxes: GoldEntity(span[0], span[1], type_, tuple(boxes)),
     spans,
     types,
     st.lists(boxes, max_size=2),
 )
 answers = st.builds(
-    lambda span, type_, box, score: PredictedEntity(*span, type_, box, score),
+    lambda span, type_, box, score: PredictedEntity(span[0], span[1], type_, box, score),
     spans,
     types,
     st.none() | boxes,

@@ -134,7 +134,7 @@ def test_proposals_of_another_image_are_refused(tmp_path, arrays, message):
 
 def test_kept_proposals_go_to_the_callers_entry_point(tmp_path):
     path = image(tmp_path / "a.jpg")
-    boxes = [[1, 2, 30, 40.5], [5, 6, 70, 80], [0, 0, 9, 9]]
+    boxes = [[1.0, 2.0, 30.0, 40.5], [5.0, 6.0, 70.0, 80.0], [0.0, 0.0, 9.0, 9.0]]
     np.savez(tmp_path / "id-a.jpg.npz", num_boxes=3, bounding_boxes=boxes)
     wire = Wire()
     served = predictor(wire, proposals=tmp_path, regions=2, concurrency=1)

@@ -131,10 +131,14 @@ def test_a_folder_without_its_last_file_gets_the_others_first(
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
     assert names == {"mine", "weights", "settings", "part", "part/config"}
     assert {(tmp_path / n).read_text() for n in ("weights", "settings", "part/config")} == {text}
-    put, original = [], Path.replace
-    monkeypatch.setattr(
-        Path, "replace", lambda self, place: (put.append(self.name), original(self, place))[1]
-    )
+    put: list[str] = []
+    original = Path.replace
+
+    def replace(self: Path, place: Path) -> Path:
+        put.append(self.name)
+        return original(self, place)
+
+    monkeypatch.setattr(Path, "replace", replace)
     with replacing_contents(tmp_path, last="weights", gone="settings") as staged:
         for name in ("weights", "z"):
             (staged / name).touch()

@@ -168,7 +168,7 @@ def test_a_detector_from_scratch_learns_with_live_normalisation(checkpoint: Chec
     assert norms
     for norm in norms:
         assert isinstance(norm, torch.nn.BatchNorm2d), type(norm)
-        assert float((norm.weight - 1).abs().max()) == 0.0
+        assert (norm.weight - 1).abs().max().item() == 0.0
 
 
 def test_buckets_must_fit_the_text_encoder(checkpoint: Checkpoint) -> None:

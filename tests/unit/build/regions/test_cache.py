@@ -129,6 +129,7 @@ def test_the_digest_is_of_weights_and_buffers() -> None:
     with torch.no_grad():
         module.weight[0] = 2
     digests.add(weights_digest(module))
+    assert module.running_mean is not None
     module.running_mean[0] = 3
     digests.add(weights_digest(module))
     assert len(digests) == 3

@@ -18,6 +18,7 @@ from mqspn.regions.propose import load_proposer, propose
 from mqspn.regions.recall import proposal_recall
 from mqspn.synthetic import synthesize_posts
 from PIL import Image
+from torch import Tensor
 from typer.testing import CliRunner, Result
 
 LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
@@ -95,16 +96,20 @@ def test_a_split_and_a_number_of_regions(data: Path, saved: Path, tmp_path: Path
     assert max(len(read_proposals(path).boxes) for path in files.values()) == 20
 
 
-def test_what_is_there_is_kept(data: Path, saved: Path, tmp_path: Path) -> None:
+def test_what_is_there_is_kept(
+    data: Path, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     proposer, settings = load_proposer(checkpoint=saved, regions=None)
     posts = read_split(data, "dev", labels=LABELS)
 
-    def dies_at_its_second_batch(*inputs: object) -> object:
+    original = proposer.forward
+
+    def dies_at_its_second_batch(*inputs: Tensor) -> tuple[Tensor, Tensor]:
         if list(tmp_path.glob("*.npz")):
             raise KeyboardInterrupt
         return original(*inputs)
 
-    original, proposer.forward = proposer.forward, dies_at_its_second_batch
+    monkeypatch.setattr(proposer, "forward", dies_at_its_second_batch)
     with pytest.raises(KeyboardInterrupt):
         propose(proposer, settings, {"dev": posts}, output=tmp_path, batch_size=2, progress=False)
     kept = stamps(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def posts(tmp_path: Path) -> list[Post]:
     return posts
 
 
-def compute(checkpoint: Checkpoint, posts: list[Post], **options: object) -> RegionStates:
+def compute(checkpoint: Checkpoint, posts: list[Post], **options: Any) -> RegionStates:
     return compute_region_states(
         checkpoint.model, checkpoint.settings, posts, batch_size=2, progress=False, **options
     )

@@ -7,7 +7,8 @@ from typing import Any
 
 import onnx
 import pytest
-from mqspn.repository.graph_check import GraphMismatchError, check_graph
+from mqspn.repository.errors import GraphMismatchError
+from mqspn.repository.graph_check import check_graph
 from mqspn.repository.model_configuration import Shapes
 from mqspn_backend.tensors import ENGINES
 

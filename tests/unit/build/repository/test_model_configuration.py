@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from google.protobuf import text_format
 from mqspn.repository.model_configuration import (
-    ENGINES,
     ENSEMBLES,
     Shapes,
     model_configuration,
@@ -15,7 +14,7 @@ from mqspn.repository.model_configuration import (
 )
 from mqspn.repository.serving_profiles import SERVING_PROFILES
 from mqspn.repository.write import configuration_text
-from mqspn_backend.tensors import MODELS, tensor
+from mqspn_backend.tensors import ENGINES, MODELS, tensor
 from tritonclient.grpc import model_config_pb2 as pb
 
 SHAPES = Shapes(

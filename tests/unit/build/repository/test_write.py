@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -125,8 +126,6 @@ def test_a_failed_build_leaves_what_was_there(
 def test_a_write_that_fails_half_way_leaves_nothing(
     tiny_export: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mqspn.repository import write
-
     output = tmp_path / "repository"
     build(tiny_export, output)
     before = contents(output)
@@ -134,7 +133,7 @@ def test_a_write_that_fails_half_way_leaves_nothing(
     def full(*_: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(write.shutil, "copyfile", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(OSError, match="no space"):
         build(tiny_export, output, overwrite=True)
     assert contents(output) == before

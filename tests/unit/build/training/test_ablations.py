@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,18 @@ def test_every_ablation_changes_the_settings(ablation: Any) -> None:
     assert changed == (ablation.name != "full")
 
 
+@pytest.fixture
+def spawning(fork_server: ForkServerContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fork server's processes in place of spawned ones, which CUDA would need."""
+
+    def get_context(method: str) -> ForkServerContext:
+        assert method == "spawn"
+        return fork_server
+
+    monkeypatch.setattr("mqspn.training.ablations.multiprocessing.get_context", get_context)
+
+
+@pytest.mark.usefixtures("spawning")
 def test_they_run_and_done_work_is_kept(
     short: dict[str, Any], checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,7 +73,7 @@ def test_they_run_and_done_work_is_kept(
     assert run() == rows
     assert [path.stat().st_mtime_ns for path in kept] == stamps
     with pytest.raises(ValueError, match=r"other settings \(network\.layers\); name another"):
-        run(**{"network.layers": 1})
+        run(**dict[str, Any]({"network.layers": 1}))
     for split, count, seed in (("train", 12, 0), ("dev", 4, 1), ("test", 4, 9)):
         synthesize_posts(split=split, count=count, seed=seed, output=tmp_path / "other")
     with pytest.raises(ValueError, match="other test posts; name another --work"):

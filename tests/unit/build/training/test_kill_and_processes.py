@@ -8,16 +8,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from mqspn.checkpoint import load_checkpoint
+from mqspn.cli import main
 from mqspn.settings import Settings, load_settings
 from mqspn.synthetic import synthesize_posts
-from mqspn.training.run_folder.stage_state import StateFiles
+from mqspn.training.run_folder.stage_state import StageState, StateFiles
 from mqspn.training.train import train
 
 SHORT = {
@@ -67,25 +68,41 @@ def share_tokenizer(done: Path, run: Path) -> None:
         shutil.copy(done / name, run / name)
 
 
-def kill_in(stage: str, process: subprocess.Popen[str], files: StateFiles) -> None:
-    """Send SIGKILL once the stage's saved state is in the middle of an epoch."""
-    give_up = time.monotonic() + 300
-    while time.monotonic() < give_up and process.poll() is None:
-        state = files.load()
-        if state is not None and state.batch > 0:
-            process.send_signal(signal.SIGKILL)
-            break
-        time.sleep(0.05)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == -signal.SIGKILL, errors
-    state = files.load()
-    assert state is not None
-    assert not state.finished
+def run_until_killed(arguments: list[str], stage: str, saves: int, threads: int) -> None:
+    """The command, killed where it would save ``stage``'s state for the time ``saves`` + 1."""
+    torch.set_num_threads(threads)  # sums are then the same to the last bit
+    save, left = StateFiles.save, [saves]
+
+    def save_or_die(files: StateFiles, state: StageState) -> None:
+        if files.stage == stage:
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+        save(files, state)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StateFiles, "save", save_or_die)
+        patch.setattr("sys.argv", arguments)
+        main()
 
 
-def test_a_run_killed_in_two_stages_ends_as_one_that_was_not(
-    short: dict[str, Any], data: Path, tmp_path: Path
+def kill_in(
+    stage: str, arguments: list[str], *, saves: int, fork_server: ForkServerContext
 ) -> None:
+    """Run the command and kill it (SIGKILL) in ``stage``, after so many ``saves``."""
+    killed = fork_server.Process(
+        target=run_until_killed, args=(arguments, stage, saves, torch.get_num_threads())
+    )
+    killed.start()
+    killed.join(300)
+    assert killed.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_a_run_killed_in_two_stages_ends_as_one_that_was_not(
+    short: dict[str, Any], data: Path, tmp_path: Path, fork_server: ForkServerContext
+) -> None:
+    """Each time in the middle of an epoch, in the network's between two batches of a step."""
     settings = load_settings(
         "demo",
         {
@@ -93,7 +110,7 @@ def test_a_run_killed_in_two_stages_ends_as_one_that_was_not(
             "training.save_every_minutes": 0,
             "training.region_encoder.epochs": 3,
             "training.region_encoder.batch_size": 8,
-            "training.network.epochs": 8,
+            "training.network.epochs": 4,
             "training.network.batch_size": 4,
             "training.network.accumulation": 2,
         },
@@ -109,14 +126,22 @@ def test_a_run_killed_in_two_stages_ends_as_one_that_was_not(
         progress=False,
     )
     share_tokenizer(tmp_path / "whole.run", tmp_path / "killed.run")
-    arguments = [sys.executable, "-m", *command(settings, data, tmp_path / "killed")]
-    for stage in ("region_encoder", "network"):
-        process = subprocess.Popen(
-            arguments, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        kill_in(stage, process, StateFiles(tmp_path / "killed.run", stage))
+    arguments = command(settings, data, tmp_path / "killed")
+    # Three batches an epoch, then six; the end of an epoch is saved too.
+    for stage, saves in (("region_encoder", 6), ("network", 11)):
+        kill_in(stage, arguments, saves=saves, fork_server=fork_server)
+        state = StateFiles(tmp_path / "killed.run", stage).load()
+        assert state is not None
+        assert not state.finished
+        assert state.batch > 0
         assert not (tmp_path / "killed").exists()
-    subprocess.run(arguments, env=environment(), check=True, capture_output=True, timeout=300)
+    subprocess.run(
+        [sys.executable, "-m", *arguments],
+        env=environment(),
+        check=True,
+        capture_output=True,
+        timeout=300,
+    )
     expected, report = results(tmp_path / "whole")
     found, resumed = results(tmp_path / "killed")
     for name, value in expected.items():
@@ -127,29 +152,8 @@ def test_a_run_killed_in_two_stages_ends_as_one_that_was_not(
     ]
 
 
-KILLED_IN_THE_NETWORK_STAGE = """
-import os, signal, sys
-from pathlib import Path
-from mqspn.settings import load_settings
-from mqspn.training.run_folder.stage_state import StateFiles
-from mqspn.training.train import train
-
-save = StateFiles.save
-def save_or_die(files, state):
-    if files.stage == "network":
-        os.kill(os.getpid(), signal.SIGKILL)
-    save(files, state)
-StateFiles.save = save_or_die
-settings, data, output = sys.argv[1:]
-train(
-    load_settings(settings), data=Path(data), run=Path(output + ".run"), output=Path(output),
-    device="cpu", progress=False,
-)
-"""
-
-
 def test_a_kill_before_a_stages_first_save_changes_nothing(
-    short: dict[str, Any], data: Path, tmp_path: Path
+    short: dict[str, Any], data: Path, tmp_path: Path, fork_server: ForkServerContext
 ) -> None:
     """The earlier stage is then taken from disk, and its random draws are not made again."""
     settings = load_settings(
@@ -164,20 +168,8 @@ def test_a_kill_before_a_stages_first_save_changes_nothing(
     arguments: dict[str, Any] = {"data": data, "device": "cpu", "progress": False}
     train(settings, run=tmp_path / "whole.run", output=tmp_path / "whole", **arguments)
     share_tokenizer(tmp_path / "whole.run", tmp_path / "killed.run")
-    file = tmp_path / "settings.json"
-    file.write_text(settings.to_json())
-    killed = subprocess.run(
-        [
-            *(sys.executable, "-c", KILLED_IN_THE_NETWORK_STAGE),
-            *(str(file), str(data), str(tmp_path / "killed")),
-        ],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    command_line = command(settings, data, tmp_path / "killed")
+    kill_in("network", command_line, saves=0, fork_server=fork_server)
     names = {path.name for path in (tmp_path / "killed.run").glob("*.pt")}
     assert "region_encoder.pt" in names
     assert "network.pt" not in names
@@ -189,6 +181,7 @@ def test_a_kill_before_a_stages_first_save_changes_nothing(
     assert resumed["stages"][1]["epochs"] == report["stages"][1]["epochs"]
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(
     short: dict[str, Any], data: Path, tmp_path: Path
 ) -> None:
@@ -200,7 +193,7 @@ def test_two_processes_learn_what_one_does(
             "network.dropout": 0.0,
             "text_encoder.config.hidden_dropout_prob": 0.0,
             "text_encoder.config.attention_probs_dropout_prob": 0.0,
-            "training.network.epochs": 3,
+            "training.network.epochs": 2,
             "training.network.batch_size": 4,
             "training.network.accumulation": 2,
             "training.network.learning_rate": 1e-3,

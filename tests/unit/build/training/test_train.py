@@ -107,7 +107,7 @@ def test_the_visual_side_can_come_from_a_checkpoint(
     short: dict[str, Any], trained: Path, data: Path, settings: Settings, tmp_path: Path
 ) -> None:
     changed = {**short, "network.layers": 1, "training.network.epochs": 1, "network.width": 16}
-    arguments = {"data": data, "run": tmp_path / "run", "output": tmp_path / "two"}
+    arguments: dict[str, Any] = {"data": data, "run": tmp_path / "run", "output": tmp_path / "two"}
     report = train(
         load_settings("demo", changed), visual_from=trained / "one", **arguments, progress=False
     )
@@ -156,7 +156,11 @@ def test_boxes_can_come_from_a_folder(
     for post in posts:
         np.savez(boxes / f"{post.id}.npz", num_boxes=1, bounding_boxes=[[1.0, 2.0, 30.0, 40.0]])
     settings = load_settings("demo", {**short, "training.network.epochs": 1})
-    arguments = {"data": data, "run": tmp_path / "run", "visual_from": trained / "one"}
+    arguments: dict[str, Any] = {
+        "data": data,
+        "run": tmp_path / "run",
+        "visual_from": trained / "one",
+    }
     train(settings, **arguments, output=tmp_path / "two", proposals=boxes, progress=False)
     scores = np.load(tmp_path / "run" / "regions_train" / "scores.npy")
     assert ((scores > 0).sum(axis=1) == 1).any()
@@ -186,7 +190,11 @@ def test_text_only_training_is_chosen_by_mner(
 def test_a_run_of_other_settings_or_data_is_refused(
     short: dict[str, Any], trained: Path, data: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    arguments = {"run": trained / "run", "output": tmp_path / "x", "progress": False}
+    arguments: dict[str, Any] = {
+        "run": trained / "run",
+        "output": tmp_path / "x",
+        "progress": False,
+    }
     with pytest.raises(ValueError, match=r"other settings \(network\.layers\)"):
         train(load_settings("demo", {**short, "network.layers": 3}), data=data, **arguments)
     other = tmp_path / "other"
@@ -263,7 +271,7 @@ def test_what_cannot_be_written_to_or_taken_from_is_refused_at_the_start(
     file = tmp_path / "file"
     file.touch()
     other = load_settings("demo", {**short, "training.seed": 4})
-    arguments = {"data": data, "run": tmp_path / "run", "progress": False}
+    arguments: dict[str, Any] = {"data": data, "run": tmp_path / "run", "progress": False}
     before = snapshot(trained / "one")
     with pytest.raises(ValueError, match="holds a checkpoint of another run; name another --outp"):
         train(other, output=trained / "one", **arguments)
@@ -293,7 +301,7 @@ def test_a_dev_split_without_entities_is_said_and_patience_refused(
         **short,
         **dict(zip((f"training.{s}.epochs" for s in stages), (0, 0, 1), strict=True)),
     }
-    arguments = {"data": folder, "run": tmp_path / "run", "output": tmp_path / "x"}
+    arguments: dict[str, Any] = {"data": folder, "run": tmp_path / "run", "output": tmp_path / "x"}
     with pytest.raises(ValueError, match=r"training\.network\.patience needs entities in the dev"):
         train(load_settings("demo", {**values, "training.network.patience": 2}), **arguments)
     report = train(load_settings("demo", values), **arguments, progress=False)

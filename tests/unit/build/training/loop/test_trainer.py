@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -93,32 +93,36 @@ def assert_equal(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
         assert torch.equal(found[name], value), name
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import test_trainer as toy
-from mqspn.training.run_folder import stage_state
+def run_until_killed(
+    folder: Path,
+    values: dict[str, Any],
+    scores: list[float] | None,
+    at: str,
+    after: int,
+    threads: int,
+) -> None:
+    """A run that is killed when it comes to the point ``at`` for the time ``after`` + 1."""
+    torch.set_num_threads(threads)  # sums are then the same to the last bit
+    left = [after]
 
-settings = toy.StageSettings(**eval(sys.argv[3]))
-stage, at, left = toy.make_stage(settings, eval(sys.argv[4])), sys.argv[5], [int(sys.argv[6])]
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **keywords: Any) -> Any:
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left[0] -= 1
+            return function(*arguments, **keywords)
 
-def counted(function):
-    def wrapped(*arguments, **keywords):
-        if left[0] == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        left[0] -= 1
-        return function(*arguments, **keywords)
-    return wrapped
+        return wrapped
 
-if at == "batch":
-    stage.batch = counted(stage.batch)
-elif at == "written":  # the bytes are there, under the partial name
-    Path.replace = counted(Path.replace)
-elif at == "saved":
-    stage_state.StateFiles.save = counted(stage_state.StateFiles.save)
-toy.run(stage, Path(sys.argv[2]))
-"""
+    stage = make_stage(StageSettings(**values), scores)
+    with pytest.MonkeyPatch.context() as patch:
+        if at == "batch":
+            patch.setattr(stage, "batch", counted(stage.batch))
+        elif at == "written":  # the bytes are there, under the partial name
+            patch.setattr(Path, "replace", counted(Path.replace))
+        elif at == "saved":
+            patch.setattr(StateFiles, "save", counted(StateFiles.save))
+        run(stage, folder)
 
 
 @pytest.mark.parametrize(
@@ -136,22 +140,18 @@ def test_kill_9_changes_nothing(
     scores: list[float] | None,
     at: str,
     after: int,
+    fork_server: ForkServerContext,
 ) -> None:
-    values = {"epochs": 4, "batch_size": BATCH, "learning_rate": 0.05, **settings}
+    values: dict[str, Any] = {"epochs": 4, "batch_size": BATCH, "learning_rate": 0.05, **settings}
     whole = make_stage(StageSettings(**values), scores)
     expected = run(whole, tmp_path / "whole")
-    killed = subprocess.run(
-        [
-            *(sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path / "killed")),
-            *(repr(values), repr(scores), at, str(after)),
-        ],
-        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    killed = fork_server.Process(
+        target=run_until_killed,
+        args=(tmp_path / "killed", values, scores, at, after, torch.get_num_threads()),
     )
-    assert killed.returncode == -9, killed.stderr
+    killed.start()
+    killed.join(120)
+    assert killed.exitcode == -signal.SIGKILL
     state = StateFiles(tmp_path / "killed", "toy").load()
     assert state is not None
     assert not state.finished
@@ -266,7 +266,9 @@ def test_weights_that_the_last_step_spoilt_are_not_kept(
         calls[0] += 1
         if calls[0] < STEPS:
             return loss_of(batch)
-        root = (stage.rest[2].bias * 0).abs().sum().sqrt()  # 0, with an infinite slope
+        root = (
+            (stage.get_parameter("rest.2.bias") * 0).abs().sum().sqrt()
+        )  # 0, with an infinite slope
         return {name: loss + root for name, loss in loss_of(batch).items()}
 
     stage.loss = spoilt  # type: ignore[method-assign]
@@ -321,7 +323,7 @@ def test_bf16_learns_with_weights_in_fp32(tmp_path: Path) -> None:
     report = Trainer(half, tmp_path / "half", cpu("bf16"), show_bar=False).run()
     assert all(p.dtype == torch.float32 for p in half.parameters())
     assert report.epochs[-1]["loss"] < report.epochs[0]["loss"]
-    assert not torch.equal(full.rest[2].weight, half.rest[2].weight)
+    assert not torch.equal(*(stage.get_parameter("rest.2.weight") for stage in (full, half)))
 
 
 def test_fp16_without_a_gpu_is_refused() -> None:

@@ -22,8 +22,10 @@ def make_target(*entities: tuple[int, int, int, list[int]], regions: int = 4) ->
     right = torch.zeros(len(entities), regions)
     for row, (*_, indices) in enumerate(entities):
         right[row, indices] = 1.0
-    columns = [torch.tensor([e[i] for e in entities], dtype=torch.int64) for i in range(3)]
-    return Target(*columns, right)
+    types, starts, ends = (
+        torch.tensor([e[i] for e in entities], dtype=torch.int64) for i in range(3)
+    )
+    return Target(types, starts, ends, right)
 
 
 def make_prediction(posts: int, queries: int, tokens: int = 6, seed: int = 0) -> SetPrediction:
@@ -116,14 +118,14 @@ def perfect(target: Target, queries: int, tokens: int) -> SetPrediction:
 def test_a_perfect_prediction_costs_nothing_and_each_fault_costs() -> None:
     target = make_target((1, 0, 1, [0]), (3, 2, 4, [1, 2]))
     right = perfect(target, 4, 6)
-    assert float(set_prediction_loss([right], [target], ONCE)["loss"]) < 1e-6
+    assert set_prediction_loss([right], [target], ONCE)["loss"].item() < 1e-6
     wrong_type = perfect(replace(target, types=torch.tensor([2, 3])), 4, 6)
     wrong_start = perfect(replace(target, starts=torch.tensor([1, 2])), 4, 6)
     wrong_region = perfect(replace(target, regions=target.regions.flip(0)), 4, 6)
     for fault, part in ((wrong_type, "type"), (wrong_start, "boundary"), (wrong_region, "region")):
         losses = set_prediction_loss([fault], [target], ONCE)
-        assert float(losses[part]) > 1.0
-        assert float(losses["loss"]) > 1.0
+        assert losses[part].item() > 1.0
+        assert losses["loss"].item() > 1.0
 
 
 def test_every_layer_counts() -> None:
@@ -131,7 +133,7 @@ def test_every_layer_counts() -> None:
     layer = make_prediction(1, 4)
     once = set_prediction_loss([layer], [target], ONCE)["loss"]
     twice = set_prediction_loss([layer, layer], [target], ONCE)["loss"]
-    assert float(twice) == pytest.approx(2 * float(once), rel=1e-6)
+    assert twice.item() == pytest.approx(2 * once.item(), rel=1e-6)
 
 
 def test_no_entity_weight_is_the_papers() -> None:
@@ -144,7 +146,7 @@ def test_no_entity_weight_is_the_papers() -> None:
     rest = [(b, q) for b in range(2) for q in range(4) if (b, q) != (0, int(queries[0]))]
     total += N / (BQ - N) * sum(-log_probs[b, q, 0] for b, q in rest)
     found = set_prediction_loss([prediction], [target, empty], ONCE)["type"]
-    assert float(found) == pytest.approx(float(total) / N, rel=1e-5)
+    assert found.item() == pytest.approx(total.item() / N, rel=1e-5)
 
 
 def test_a_batch_without_entities_gives_finite_gradients() -> None:
@@ -154,8 +156,8 @@ def test_a_batch_without_entities_gives_finite_gradients() -> None:
     prediction = SetPrediction(torch.log_softmax(leaves[0], -1), *leaves[1:])
     loss = set_prediction_loss([prediction], [make_target(), make_target()], ONCE)["loss"]
     loss.backward()
-    assert np.isfinite(float(loss))
-    assert float(leaves[0].grad.abs().sum()) > 0
+    assert np.isfinite(loss.item())
+    assert leaves[0].grad.abs().sum().item() > 0
 
 
 def test_the_existence_form_never_asks_a_query_for_another_type() -> None:
@@ -173,7 +175,7 @@ def test_the_existence_form_never_asks_a_query_for_another_type() -> None:
         _, queries, golds = match(prediction, [target], settings)
         assert sorted(queries.tolist()) == [2, 3]
         assert golds.tolist() == [0, 0]
-        assert float(set_prediction_loss([prediction], [target], settings)["type"]) < 10
+        assert set_prediction_loss([prediction], [target], settings)["type"].item() < 10
 
 
 def test_a_diverged_prediction_is_matched_all_the_same() -> None:

@@ -11,8 +11,10 @@ from mqspn.training.set_prediction.token_loss import TokenLoss, token_labels
 
 def target(*entities: tuple[int, int, int]) -> Target:
     """Entities as (type from 1, first token, last token)."""
-    columns = [torch.tensor([e[i] for e in entities], dtype=torch.int64) for i in range(3)]
-    return Target(*columns, torch.zeros(len(entities), 2))
+    types, starts, ends = (
+        torch.tensor([e[i] for e in entities], dtype=torch.int64) for i in range(3)
+    )
+    return Target(types, starts, ends, torch.zeros(len(entities), 2))
 
 
 def test_labels_by_hand() -> None:

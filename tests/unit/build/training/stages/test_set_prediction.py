@@ -46,7 +46,9 @@ def test_frozen_epochs_and_the_encoders_own_rate(checkpoint: Checkpoint, tmp_pat
     def keep(epoch: int = 0) -> None:
         encoder = own.model.text_encoder.encoder
         encoders.append({k: v.detach().clone() for k, v in encoder.named_parameters()})
-        projections.append(own.model.text_encoder.projection.weight.detach().clone())
+        projections.append(
+            own.model.text_encoder.get_parameter("projection.weight").detach().clone()
+        )
 
     def before_epoch(epoch: int) -> None:
         before(epoch)

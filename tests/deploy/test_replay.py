@@ -24,7 +24,9 @@ from mqspn.repository.runtime import Gpu, Runtime
 from mqspn.serving.ports import free_ports
 from mqspn.synthetic import synthesize_posts
 
-ROOT = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = ROOT / "model_repository"
 #: No more than an unset environment may matter to what runs in a container.
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": "/tmp", "OMP_NUM_THREADS": "1"}
@@ -32,9 +34,7 @@ H100 = Gpu(name="NVIDIA H100 80GB HBM3", compute_capability="9.0")
 THERE = Runtime(tensorrt="11.1.0", gpus=(H100,))
 
 
-def run(
-    image: Path, *arguments: str, timeout: float = 900, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def run(image: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the image's Python."""
     return subprocess.run(
         [str(image / "venv" / "bin" / "python"), *arguments],
@@ -42,7 +42,7 @@ def run(
         env={**ENVIRONMENT, "MQSPN_PRECISION": "fp32", **variables},
         capture_output=True,
         text=True,
-        timeout=timeout,
+        timeout=900,
     )
 
 
