@@ -53,8 +53,13 @@ def sample(name: str) -> Post:
     return Post(row["text"], DEMO / row["image"] if row["image"] else None)
 
 
+def read_picture(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.copy()
+
+
 def picture(name: str) -> Image.Image:
-    return Image.open(DEMO / SAMPLES[name]["image"])
+    return read_picture(DEMO / SAMPLES[name]["image"])
 
 
 def summary(prediction: Prediction | PostError) -> list[tuple[str, str, bool]]:
@@ -220,7 +225,7 @@ def test_predict_command(server: TritonServer, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert [(e["text"], e["type"]) for e in answer["entities"]] == [("Jordan", "MISC")]
-    assert Image.open(picture).width >= 200
+    assert read_picture(picture).width >= 200
 
 
 def test_batch_command(server: TritonServer, tmp_path: Path) -> None:
@@ -292,4 +297,4 @@ def test_the_demo_runs(tmp_path: Path) -> None:
     assert "Server stopped." in done.stdout
     for name in EXPECTED:
         assert name in done.stdout
-        assert Image.open(tmp_path / "pictures" / f"{name}.png").width >= 200
+        assert read_picture(tmp_path / "pictures" / f"{name}.png").width >= 200

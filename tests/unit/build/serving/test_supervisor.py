@@ -41,6 +41,12 @@ def start(
     )
 
 
+def exit_code(code: str, folder: Path) -> int:
+    """The supervisor's, once ``code`` has ended by itself."""
+    with start(code, folder) as process:
+        return process.wait(10)
+
+
 def first_line(process: subprocess.Popen[bytes]) -> str:
     assert process.stdout is not None
     return process.stdout.readline().decode().strip()
@@ -57,12 +63,12 @@ def gone(pid: int) -> bool:
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_the_servers_exit_code_is_kept(code: int, tmp_path: Path) -> None:
-    assert start(f"raise SystemExit({code})", tmp_path / "f").wait(10) == code
+    assert exit_code(f"raise SystemExit({code})", tmp_path / "f") == code
 
 
 def test_a_signal_that_ended_the_server_is_told(tmp_path: Path) -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
-    assert start(code, tmp_path / "f").wait(10) == 128 + signal.SIGSEGV
+    assert exit_code(code, tmp_path / "f") == 128 + signal.SIGSEGV
 
 
 def test_a_command_that_cannot_be_run_is_told(tmp_path: Path) -> None:
@@ -132,7 +138,7 @@ def test_only_its_own_traces_are_removed(tmp_path: Path) -> None:
     try:
         mine.touch()
         other.touch()
-        start("", tmp_path / "f").wait(10)
+        exit_code("", tmp_path / "f")
         assert not mine.exists()
         assert other.exists()
         assert not (tmp_path / "f").exists()
