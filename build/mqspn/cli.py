@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from mqspn_client import MqspnError
+from mqspn_client import MqspnError, __version__
 from mqspn_client.command import batch, predict
 
 from mqspn.data.command import app as data_app
@@ -20,6 +20,7 @@ from mqspn.repository.cuda_profile import CudaProvider
 from mqspn.repository.serving_profiles import ServingProfile
 from mqspn.serving.command import serve
 from mqspn.serving.errors import ServerError
+from mqspn.synthetic.command import draw_posts, synthesize
 from mqspn.training.command import ablate, train
 
 __all__ = ["app", "main"]
@@ -40,7 +41,28 @@ app.command()(predict)
 app.command()(batch)
 app.command()(propose)
 app.command()(ablate)
+app.command("draw-posts", hidden=True)(draw_posts)
+data_app.command()(synthesize)
 app.add_typer(data_app, name="data")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mqspn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
+
 
 #: Which extra brings a missing package.
 _EXTRAS = {
@@ -54,22 +76,6 @@ _EXTRAS = {
     **dict.fromkeys(("onnxruntime", "tokenizers", "pytriton"), "server"),
     "locust": "loadtest",
 }
-
-#: The splits that synthetic posts have templates for.
-SyntheticSplit = Literal["train", "dev", "test"]
-
-
-@app.command("draw-posts")
-def draw_posts_command(
-    split: Annotated[SyntheticSplit, typer.Option(help="The split to draw.")],
-    count: Annotated[int, typer.Option(help="Number of posts.", min=1)],
-    output: Annotated[Path, typer.Option(help="Folder to write to; it may hold other splits.")],
-    seed: Annotated[int, typer.Option(help="Same split and seed: same posts.", min=0)] = 0,
-) -> None:
-    """Draw annotated posts of a small world, in the Twitter-GMNER layout."""
-    from mqspn.synthetic import draw_posts
-
-    draw_posts(split=split, count=count, seed=seed, output=output, progress=True)
 
 
 @app.command()

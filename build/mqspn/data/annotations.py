@@ -1,4 +1,4 @@
-"""What a data set knows of its posts beyond entities: `annotations/<split>.jsonl`.
+"""Read `annotations/<split>.jsonl`: what a data set knows of its posts beyond entities.
 
 One JSON object a line, one line a post::
 
@@ -22,7 +22,7 @@ from typing import Any
 
 from mqspn.data.bio import LabelledSentence, LabelledSpan
 from mqspn.data.errors import Problem
-from mqspn.data.posts import AmbiguousMention, DrawnObject, word_offsets
+from mqspn.data.posts import AmbiguousMention, AnnotatedObject, word_offsets
 
 __all__ = ["Annotation", "read_annotations"]
 
@@ -31,10 +31,10 @@ _SETTLED_BY = ("image", "context")
 
 @dataclass(frozen=True)
 class Annotation:
-    """The annotation of one post; see the module and `mqspn.data.posts` for the fields."""
+    """What one line says of a post: tags, objects, ambiguous mentions (`mqspn.data.posts`)."""
 
     tags: frozenset[str] = frozenset()
-    objects: tuple[DrawnObject, ...] = ()
+    objects: tuple[AnnotatedObject, ...] = ()
     ambiguous: tuple[AmbiguousMention, ...] = ()
 
 
@@ -44,7 +44,7 @@ def read_annotations(
     labels: Mapping[str, str],
     problems: list[Problem],
 ) -> dict[str, Annotation]:
-    """Read one file into annotations by post id; faults are appended to ``problems``.
+    """Read one file: annotations by post id. Faults are appended to ``problems``.
 
     Each line must be about one of ``sentences``, each ambiguous mention about one of its entities
     and of the type that entity has.
@@ -89,7 +89,7 @@ def _items(values: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return items
 
 
-def _object(item: Mapping[str, Any]) -> DrawnObject:
+def _object(item: Mapping[str, Any]) -> AnnotatedObject:
     look, box, visible = item.get("look"), item.get("box"), item.get("visible", 1.0)
     named = item.get("named", False)
     if not isinstance(look, str):
@@ -103,7 +103,7 @@ def _object(item: Mapping[str, Any]) -> DrawnObject:
         raise ValueError(f"objects: visible {visible!r} must be a share from 0 to 1")
     if not isinstance(named, bool):
         raise ValueError(f"objects: named {named!r} must be true or false")
-    return DrawnObject(look, (x1, y1, x2, y2), float(visible), named)
+    return AnnotatedObject(look, (x1, y1, x2, y2), float(visible), named)
 
 
 def _mention(

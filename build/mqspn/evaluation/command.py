@@ -1,4 +1,4 @@
-"""`mqspn evaluate` and `mqspn tune`: score on annotated posts, and choose decoding settings."""
+"""The commands `mqspn evaluate` and `mqspn tune`."""
 
 from __future__ import annotations
 
@@ -37,9 +37,7 @@ def evaluate(
     ] = None,
     url: Annotated[
         str | None,
-        typer.Option(
-            help="Evaluate the served ensemble at HOST:PORT (gRPC); --settings is for this."
-        ),
+        typer.Option(help="Evaluate the served ensemble at HOST:PORT (gRPC), with --settings."),
     ] = None,
     settings: TypeSettingsName = "base",
     proposals: ProposalsFolder = None,

@@ -1,4 +1,4 @@
-"""Choose a checkpoint's decoding settings on annotated posts, from what its network said once."""
+"""Choose a checkpoint's decoding settings on annotated posts; the network runs only once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Tuning", "check_posts", "check_writable", "tune", "write_decoding"]
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """The settings before and after, their scores on all posts, and what choosing gains elsewhere.
+    """Settings before and after, their scores on all posts, and the gain on unseen posts.
 
     ``held_out``: F1 gains on the halves of the posts that a choice did not see, see
     `mqspn.evaluation.decoding_search.held_out_gains`.
@@ -116,7 +116,7 @@ def tune(
 
 
 def check_posts(posts: Sequence[Post]) -> None:
-    """Raises ValueError where there is nothing to choose on: under two posts, or no entity."""
+    """Raise ValueError where there is nothing to choose on: under two posts, or no entity."""
     if len(posts) < 2 or not any(post.entities for post in posts):
         entities = sum(len(post.entities) for post in posts)
         raise ValueError(
@@ -126,14 +126,14 @@ def check_posts(posts: Sequence[Post]) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Raises OSError where `write_decoding` could not write to ``folder``."""
+    """Raise OSError where `write_decoding` could not write to ``folder``."""
     _, temporary = _settings_files(folder)
     temporary.touch()
     temporary.unlink()
 
 
 def write_decoding(folder: Path, decoding: DecodingSettings) -> None:
-    """Put ``decoding`` into the settings of the checkpoint in ``folder``; all else stays.
+    """Write ``decoding`` into the settings of the checkpoint in ``folder``; all else stays.
 
     The file is complete at any time, the old one or the new one.
     """

@@ -1,4 +1,4 @@
-"""The looks of things that nobody names: they are only ever in the way."""
+"""Draw things that no sentence names: a dog, a tree. They are only ever in the way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The looks of places: landmarks."""
+"""Draw places: each by its landmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Composing an image: objects of given looks, varied and placed on a background.
+"""Compose an image: place objects of given classes, each varied, on a background.
 
 Boxes are integer pixels x1, y1, x2, y2 of the image, from its upper left corner, with x2 and y2
 exclusive (x2 <= width, y2 <= height).
@@ -35,8 +35,8 @@ _SOLID = 96
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnObject:
-    """One object in the image: its look, its box and the visible share of its pixels."""
+class SceneObject:
+    """One object in the image: its class, its box in pixels, and its visible share (0 to 1)."""
 
     look: str
     box: Box
@@ -45,10 +45,10 @@ class DrawnObject:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """An RGB image and all its objects, in the order in which they were drawn."""
+    """A composed RGB image and its objects, those at the back first."""
 
     image: Image.Image
-    objects: tuple[DrawnObject, ...]
+    objects: tuple[SceneObject, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +67,11 @@ class _Placed:
 
 
 def compose_scene(rng: Random, looks: Sequence[str], *, key_looks: Collection[str] = ()) -> Scene:
-    """Draws an image that holds one object for each item of `looks`.
+    """Compose an image that holds one object for each item of `looks`, an object class.
 
-    Objects of `key_looks` are drawn last and stay visible to at least MIN_VISIBLE_KEY, all
-    others to MIN_VISIBLE; no two boxes reach an IoU of MAX_IOU.
+    Each side of the image has 240 to 400 pixels. All chance comes from `rng`. Objects of
+    `key_looks` lie in front and stay visible to at least MIN_VISIBLE_KEY, all others to
+    MIN_VISIBLE; no two boxes reach an IoU of MAX_IOU.
     """
     width, height = _image_size(rng)
     order = sorted(rng.sample(list(looks), len(looks)), key=lambda look: look in key_looks)
@@ -87,7 +88,7 @@ def compose_scene(rng: Random, looks: Sequence[str], *, key_looks: Collection[st
     return Scene(
         image=_with_grain(rng, image),
         objects=tuple(
-            DrawnObject(look=item.sprite.look, box=item.box, visible=round(share, 3))
+            SceneObject(look=item.sprite.look, box=item.box, visible=round(share, 3))
             for item, share in zip(placed, visible, strict=True)
         ),
     )
@@ -203,7 +204,7 @@ def _iou(a: Box, b: Box) -> float:
 
 
 def _with_grain(rng: Random, image: Image.Image) -> Image.Image:
-    """Adds grey noise of up to 24 levels, as of a camera in poor light, to two images in three."""
+    """Add grey noise of up to 24 levels, as of a camera in poor light, to two images in three."""
     if rng.random() < 1 / 3:
         return image
     reach = rng.randint(2, 12)

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+import mqspn_client
 import pytest
-from mqspn.cli import SyntheticSplit, app, main
+from mqspn.cli import app, main
 from mqspn.configs import packaged_settings
 from mqspn.engines.builder import FLAVOURS
 from mqspn.engines.choices import EngineGraph, Flavour, LowPrecision, Precision
@@ -17,6 +18,7 @@ from mqspn.engines.precision import PRECISIONS
 from mqspn.evaluation import Metric
 from mqspn.repository.cuda_profile import CudaProvider
 from mqspn.settings import Selection
+from mqspn.synthetic.command import Split as SyntheticSplit
 from mqspn.synthetic.templates import TEMPLATES
 from mqspn_backend.providers import PROVIDERS
 from mqspn_backend.tensors import ENGINES
@@ -56,6 +58,20 @@ def test_every_command_is_there() -> None:
     assert run("evaluate", "--help").returncode == 0
 
 
+def test_it_says_its_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"mqspn {mqspn_client.__version__}\n")
+
+
+def test_the_version_waits_until_it_is_asked_for() -> None:
+    code = (
+        "import sys, mqspn; assert 'mqspn_client' not in sys.modules; print(mqspn.__version__)\n"
+        "assert not hasattr(mqspn, '__versoin__')"
+    )
+    ran = run(code=code)
+    assert (ran.returncode, ran.stdout) == (0, f"{mqspn_client.__version__}\n")
+
+
 def test_help_needs_no_torch() -> None:
     code = (
         "import sys\n"
@@ -89,6 +105,10 @@ def test_help_needs_no_torch() -> None:
             "fp16 is for tensorrt",
         ),
         (
+            ("data", "synthesize", "--split", "tset", "--count", "1", "--output", "x"),
+            "'tset' is not one of 'train'",
+        ),
+        (
             ("train", "--data", "nowhere", "--output", "x", "--set", "network.layers"),
             "--set needs key=value, not 'network.layers'",
         ),
@@ -112,7 +132,7 @@ def test_errors_are_plain(
 @pytest.mark.parametrize(
     ("arguments", "option", "choices"),
     [
-        (("draw-posts",), "--split", ("train", "dev", "test")),
+        (("data", "synthesize"), "--split", ("train", "dev", "test")),
         (("build",), "--profile", ("cpu", "cuda", "gpu")),
         (("build",), "--cuda-provider", ("cuda", "tensorrt", "cpu")),
         (("serve",), "--profile", ("cpu", "cuda", "gpu")),
@@ -148,13 +168,37 @@ def test_help_names_the_packaged_settings(command: str) -> None:
     assert ", ".join(packaged_settings()) in " ".join(shown.output.split())
 
 
-def test_draw_posts_can_be_read_back(tmp_path: Path) -> None:
-    assert (
-        run(
-            "draw-posts", "--split", "dev", "--count", "3", "--seed", "4", "--output", str(tmp_path)
-        ).returncode
-        == 0
-    )
+SYNTHESIZE = ("--split", "dev", "--count", "3", "--seed", "4", "--output")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_synthetic_posts_can_be_read_back(tmp_path: Path) -> None:
+    assert run("data", "synthesize", *SYNTHESIZE, str(tmp_path)).returncode == 0
     stats = run("data", "stats", str(tmp_path), "--json")
     assert stats.returncode == 0
     assert json.loads(stats.stdout)["dev"]["posts"] == 3
+
+
+def test_the_old_name_writes_the_same_posts_and_names_the_new_one(tmp_path: Path) -> None:
+    line = "mqspn draw-posts is now called mqspn data synthesize\n"
+    new = CliRunner().invoke(app, ["data", "synthesize", *SYNTHESIZE, str(tmp_path / "new")])
+    old = CliRunner().invoke(app, ["draw-posts", *SYNTHESIZE, str(tmp_path / "old")])
+    assert (new.exit_code, old.exit_code) == (0, 0)
+    assert files(tmp_path / "old") == files(tmp_path / "new") != {}
+    assert (old.stdout, old.stderr.count(line)) == ("", 1)
+    assert "draw-posts" not in new.stderr
+
+
+def test_help_shows_the_new_name_only() -> None:
+    whole = CliRunner().invoke(app, ["--help"])
+    data = CliRunner().invoke(app, ["data", "--help"])
+    assert (whole.exit_code, data.exit_code) == (0, 0)
+    assert "synthesize" in data.stdout
+    assert "draw-posts" not in whole.stdout + data.stdout

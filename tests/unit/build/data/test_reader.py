@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from mqspn.data.errors import DataError
-from mqspn.data.posts import AmbiguousMention, DrawnObject, GoldEntity
+from mqspn.data.posts import AmbiguousMention, AnnotatedObject, GoldEntity
 from mqspn.data.reader import read_split
 from PIL import Image
 
@@ -387,7 +387,7 @@ def test_annotations_are_read(data):
     )
     post, other = data.read()
     assert post.tags == {"ambiguous_image", "night"}
-    assert post.objects == (DrawnObject("shoe", (1, 2, 30.5, 40), 0.5, True),)
+    assert post.objects == (AnnotatedObject("shoe", (1, 2, 30.5, 40), 0.5, True),)
     assert post.ambiguous == (AmbiguousMention(4, 14, "MISC", "image"),)
     assert (other.tags, other.objects, other.ambiguous) == (frozenset(), (), ())
 
