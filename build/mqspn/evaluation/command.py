@@ -37,9 +37,7 @@ def evaluate(
     ] = None,
     url: Annotated[
         str | None,
-        typer.Option(
-            help="Evaluate the served ensemble at HOST:PORT (gRPC); --settings is for this."
-        ),
+        typer.Option(help="Evaluate the served ensemble at HOST:PORT (gRPC), with --settings."),
     ] = None,
     settings: TypeSettingsName = "base",
     proposals: ProposalsFolder = None,

@@ -229,7 +229,7 @@ def test_an_interrupt_ends_it_without_a_traceback(
 @pytest.mark.parametrize(
     ("arguments", "option", "choices"),
     [
-        (("draw-posts",), "--split", ("train", "dev", "test")),
+        (("data", "synthesize"), "--split", ("train", "dev", "test")),
         (("build",), "--profile", ("cpu", "cuda", "gpu")),
         (("build",), "--cuda-provider", ("cuda", "tensorrt", "cpu")),
         (("serve",), "--profile", ("cpu", "cuda", "gpu")),

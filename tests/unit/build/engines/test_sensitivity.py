@@ -35,13 +35,13 @@ def test_the_command_measures_what_the_graph_has(demo_repository: Path, posts_fo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--precision", "int8"], "'int8' is not fp16 or bf16"),
-        (["--graph", "encoder"], "'encoder' is not text_encoder or"),
+        (["--precision", "int8"], "'int8' is not one of 'fp16', 'bf16'"),
+        (["--graph", "encoder"], "'encoder' is not one of 'text_encoder',"),
         (["--repository", "/nowhere"], "make the model repository with `mqspn build`"),
     ],
 )
 def test_what_it_cannot_measure_is_named(arguments: list[str], message: str) -> None:
-    result = CliRunner().invoke(app, ["sensitivity", *arguments])
+    result = CliRunner().invoke(app, ["sensitivity", *arguments], env={"COLUMNS": "200"})
     assert result.exit_code != 0
     assert message in f"{result.output} {result.exception}"
 
