@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit serving lock clean
+.PHONY: help demo test lint unit serving docs lock clean
 
 # A usable interpreter: 3.10 to 3.12, able to make virtual environments, and with the shared library
 # that Triton's Python backend links.
@@ -24,17 +24,20 @@ TEST_EXTRAS := server$(comma)build$(comma)loadtest$(comma)dev
 TEST_STAMP := $(TEST)/.installed-$(PYTHON_VERSION)
 DEMO := .venv-demo
 DEMO_STAMP := $(DEMO)/.installed-$(PYTHON_VERSION)
+DOCS := .venv-docs
+DOCS_STAMP := $(DOCS)/.installed-$(PYTHON_VERSION)
 SOURCES := pyproject.toml constraints.txt
 
 # An environment whose interpreter is gone, or that belongs to a moved clone, is made again.
 IS_OURS := import mqspn, sys; sys.exit(not mqspn.__file__.startswith("$(CURDIR)/"))
-$(foreach venv,$(TEST) $(DEMO),$(shell cd / && "$(CURDIR)/$(venv)/bin/python" -c '$(IS_OURS)' \
+$(foreach venv,$(TEST) $(DEMO) $(DOCS),$(shell cd / && "$(CURDIR)/$(venv)/bin/python" -c '$(IS_OURS)' \
   >/dev/null 2>&1 || rm -f "$(CURDIR)/$(venv)"/.installed-*))
 
 help:
 	@echo "make demo     serve the committed model on a real Triton server, answer sample posts (no GPU, no torch)"
 	@echo "make test     ruff, mypy, unit tests, and the tests on the real server"
 	@echo "make lint | unit | serving    the parts of make test"
+	@echo "make docs     the documentation as a site, in site/; any warning fails"
 	@echo "make lock     resolve constraints.txt again"
 	@echo "make clean    remove the virtual environments and the demo's output"
 
@@ -56,6 +59,9 @@ $(DEMO_STAMP): $(SOURCES)
 
 $(TEST_STAMP): $(SOURCES)
 	$(call install,$(TEST),$(TEST_EXTRAS),$(TEST_STAMP),with PyTorch: 400 MB from its CPU index$(comma) gigabytes otherwise)
+
+$(DOCS_STAMP): $(SOURCES)
+	$(call install,$(DOCS),docs,$(DOCS_STAMP),the client and MkDocs; half a minute)
 
 demo: $(DEMO_STAMP)
 	@$(DEMO)/bin/python demo/run.py --output demo-output
@@ -79,13 +85,18 @@ serving: $(TEST_STAMP)
 
 test: lint unit serving
 
+# The variable silences the theme's banner about its own end of life, and nothing else.
+docs: $(DOCS_STAMP)
+	@echo "==> documentation"
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --clean
+
 lock:
 	@echo "==> constraints.txt"
 	@$(PYTHON) -m venv --clear .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
 	@echo "torch==2.13.0" > .venv-lock/pins.txt
 	@.venv-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.10 --quiet \
-	  --extra server --extra build --extra loadtest --extra dev --constraints .venv-lock/pins.txt \
+	  --extra server --extra build --extra loadtest --extra docs --extra dev --constraints .venv-lock/pins.txt \
 	  --no-annotate --custom-compile-command "make lock" --output-file constraints.txt --upgrade
 
 clean:
-	rm -rf $(TEST) $(DEMO) .venv-lock demo-output
+	rm -rf $(TEST) $(DEMO) $(DOCS) .venv-lock demo-output site

@@ -1,4 +1,4 @@
-"""Draws the sample posts' images again: `python demo/draw_images.py` (needs the [build] extra)."""
+"""Draw the sample posts' images again: `python demo/draw_images.py` (needs the [build] extra)."""
 
 from __future__ import annotations
 

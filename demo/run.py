@@ -1,4 +1,4 @@
-"""The demo: starts a real Triton server, sends the sample posts, lists and draws the answers.
+"""Run the demo: start a real Triton server, send the sample posts, show the answers.
 
 `make demo` runs it. Sample posts are `demo/posts.jsonl`; pictures go to --output.
 """
@@ -39,7 +39,7 @@ def main() -> int:
         metrics_port=metrics_port,
         log_file=output / "server.log",
     )
-    console.print(f"Starting Triton on {arguments.repository.name}/ (CPU profile) ...")
+    console.print(f"Starting Triton on {arguments.repository.name}/ (serving profile cpu) ...")
     began = time.monotonic()
     try:
         with TritonServer(settings) as server, Client(server.url) as client:
@@ -62,7 +62,7 @@ def main() -> int:
 
 
 def _show(console: Console, post: dict[str, str], answer: Prediction) -> None:
-    """The post's text, and under it one line an entity."""
+    """Print the post's text, and under it one line an entity."""
     console.print(f"\n[bold]{post['id']}[/]: {escape(post['text'])}", soft_wrap=True)
     if not answer.entities:
         console.print("    no entity", style="dim")

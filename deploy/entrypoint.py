@@ -1,4 +1,4 @@
-"""What the container runs: the init step that makes the plans, the server, its health check.
+"""Run a part of the container: make the plans (init step), serve, check health.
 
     entrypoint.py plans    compile what the plan volume lacks (image `plans`)
     entrypoint.py serve    check the plans, then become tritonserver (image `server`)
@@ -61,7 +61,7 @@ _MEND = "run `docker compose -f deploy/compose.yaml run --rm plans`"
 def plan_folder(
     plans: Path, repository: Path, precision: str, runtime: Runtime, keep: Sequence[str] = ()
 ) -> Path:
-    """The folder on the volume ``plans`` for ``repository`` as ``runtime`` serves it.
+    """Name the folder on the volume ``plans`` for ``repository`` as ``runtime`` serves it.
 
     Its name is made of what the plans' manifests say of their origin (graphs, shapes, precision,
     converter, layers in FP32, TensorRT, GPU), so that the plans of two checkpoints or two releases
@@ -111,7 +111,9 @@ def make_plans(
     keep: Sequence[str],
     arguments: Sequence[str],
 ) -> NoReturn:
-    """Become `mqspn compile` into the plans' folder; it keeps every plan that matches.
+    """Run `mqspn compile` in place of this process, into the folder of these plans.
+
+    It keeps every plan that matches.
 
     Raises BuildError for an argument that would make other plans than the folder's name says.
     """
@@ -153,7 +155,9 @@ def serve(
     keep: Sequence[str],
     arguments: Sequence[str],
 ) -> NoReturn:
-    """Become tritonserver on ``repository`` with its plans, linked together in a folder in ``run``.
+    """Run tritonserver in place of this process, on ``repository`` linked with its plans.
+
+    The links lie in a folder in ``run``.
 
     Raises PlanError for a plan that is absent or not the right one, ServerError without a server.
     """

@@ -1,4 +1,4 @@
-"""Where load may be sent: to this machine, unless somebody says otherwise."""
+"""Check where load may be sent: to this machine, unless the user allows another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["check_address", "is_loopback"]
 
 
 def is_loopback(url: str) -> bool:
-    """Whether ``url`` (HOST:PORT) is this machine: "localhost" or a loopback address."""
+    """Tell whether ``url`` (HOST:PORT) is this machine: "localhost" or a loopback address."""
     host = url.rpartition(":")[0].strip("[]") or url
     if host == "localhost":
         return True

@@ -1,4 +1,4 @@
-"""What a load test must keep: the bounds that set its exit code, and its summary."""
+"""Check a load test against the bounds that set its exit code, and sum it up."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ __all__ = ["Bounds", "broken_bounds", "summary"]
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """``p99_ms``: response time in ms that 99% of all requests must keep, failed ones included.
+    """The bounds of a load test.
+
+    ``p99_ms``: response time in ms that 99% of all requests must keep, failed ones included.
     ``failure_rate``: share of requests, 0 to 1, that may fail.
     """
 
@@ -19,7 +21,7 @@ class Bounds:
 
 
 def broken_bounds(stats: Any, bounds: Bounds) -> list[str]:
-    """One line for each bound that Locust's ``stats`` (`RequestStats`) break; empty: all kept."""
+    """List the bounds that Locust's ``stats`` (`RequestStats`) break, a line each."""
     total = stats.total
     if total.num_requests == 0:
         return ["no request was made"]
@@ -36,7 +38,7 @@ def broken_bounds(stats: Any, bounds: Bounds) -> list[str]:
 
 
 def summary(stats: Any) -> dict[str, Any]:
-    """Figures of the whole test and of each kind of request; times in ms.
+    """Collect the figures of the whole test and of each kind of request; times in ms.
 
     Locust rounds times above 100 ms to two figures.
     """

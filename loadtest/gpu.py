@@ -1,11 +1,11 @@
-"""One run that says how fast the service is, whether it is right, and what else could be had.
+"""Measure the service on a GPU: its speed, its answers, and the network alone beside it.
 
     python loadtest/gpu.py --output loadtest/reports/gpu.json
 
 Starts the real server with the paper's sizes on this machine's GPU (without one: the demo's sizes
-on the CPU), compares its answers with the CPU profile's, loads it at several numbers of callers,
-and times the same network in PyTorch (eager, `torch.compile`) and in TensorRT-RTX's engines, in
-turns with the server. Prints tables, and writes a JSON file after every part.
+on the CPU), compares its answers with those of serving profile cpu, loads it at several numbers of
+callers, and times the same network in PyTorch (eager, `torch.compile`) and in TensorRT-RTX's
+engines, in turns with the server. Prints tables, and writes a JSON file after every part.
 
 Exit code 0: all parts done, answers within their bounds, no call failed; 1: not so, the report's
 `failures` say why; 2: wrong usage. A baseline that does not run here is a row with its reason, and
@@ -58,7 +58,7 @@ Answers = list[list[PredictedEntity]]
 
 
 def run(settings: RunSettings, output: Path | None) -> dict[str, Any]:
-    """Measure everything; returns the report, whose `failures` name the parts that did not work."""
+    """Measure everything; return the report, whose `failures` name the parts that did not work."""
     deadline = time.monotonic() + settings.time_limit_s
     report = GpuReport(output, {"machine": describe_gpu_machine(), "settings": settings.to_dict()})
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -123,8 +123,9 @@ def run(settings: RunSettings, output: Path | None) -> dict[str, Any]:
 def _reference(
     settings: RunSettings, system: MeasuredSystem, posts: list[Post], work: Path
 ) -> Answers:
-    """The answers that the server's are compared with: those of the CPU profile, or its own
-    reference in turn.
+    """Make the answers to compare the server's with: those of serving profile cpu.
+
+    A server of that profile is compared with PyTorch without a server.
     """
     if settings.profile == "cpu":
         return CheckpointPredictor(system.checkpoint, batch_size=8, progress=False).predict(posts)
@@ -235,15 +236,18 @@ def gpu(
         Path | None, typer.Option(help="Measure this checkpoint instead.", exists=True)
     ] = None,
     profile: Annotated[
-        str, typer.Option(help="cpu, cuda or gpu; auto: cuda where there is a GPU, else cpu.")
+        str,
+        typer.Option(
+            help="Serving profile: cpu, cuda, gpu; auto: cuda where there is a GPU, else cpu."
+        ),
     ] = "auto",
     provider: Annotated[
-        str, typer.Option(help="Of the cuda profile: cuda, tensorrt or cpu.")
+        str, typer.Option(help="Of serving profile cuda: cuda, tensorrt or cpu.")
     ] = "cuda",
     precision: Annotated[
         str, typer.Option(help="fp32, fp16 or bf16, see README.md; auto: fp16 on a GPU.")
     ] = "auto",
-    posts: Annotated[int, typer.Option(min=8, help="Drawn posts to send and to compare.")] = 64,
+    posts: Annotated[int, typer.Option(min=8, help="Synthetic posts to send and to compare.")] = 64,
     callers: Annotated[
         list[int], typer.Option(min=1, help="Callers at once; several times for several levels.")
     ] = [1, 8, 32],  # noqa: B006 - typer copies it

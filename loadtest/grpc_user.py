@@ -24,12 +24,12 @@ __all__ = ["GrpcUser", "Measured", "WrongAnswerError"]
 
 
 class WrongAnswerError(AssertionError):
-    """The call came back, but not with what it had to."""
+    """Raised where a call came back, but not with what it had to."""
 
 
 @dataclass
 class Measured:
-    """What a call gave, filled in by the scenario: ``posts`` answered, ``length`` in characters."""
+    """What one call gave, set by the scenario: ``posts`` answered, ``length`` in characters."""
 
     posts: int = 0
     length: int = 0
@@ -41,8 +41,9 @@ class Measured:
 
 
 class GrpcUser(User):  # type: ignore[misc]
-    """Base of the scenarios' users: a client with a connection of its own, and no retries, so that
-    what fails is seen to fail. ``host`` is the server's HOST:PORT.
+    """Base class of the scenarios' users: a client with a connection of its own.
+
+    It does not retry, so that what fails is seen to fail. ``host`` is the server's HOST:PORT.
     """
 
     abstract = True

@@ -1,4 +1,4 @@
-"""Latency of one post, throughput of many callers, and where a post's time goes; prints JSON.
+"""Measure one post's latency, many callers' throughput, each model's time; print JSON.
 
     python loadtest/latency.py --url 127.0.0.1:8001 --calls 200 --operator-key KEY
 
@@ -35,7 +35,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @dataclass(frozen=True, kw_only=True)
 class ModelTime:
-    """What a model's statistics count, summed over requests; times in ns."""
+    """A model's time in Triton's statistics, summed over requests; times in ns."""
 
     requests: int
     executions: int
@@ -64,7 +64,7 @@ class ModelTime:
 
 
 def model_times(url: str, operator_key: str | None = None) -> dict[str, ModelTime]:
-    """Every model's statistics now.
+    """Ask the server for every model's statistics up to now.
 
     ``operator_key`` opens them where the server restricts them, as `mqspn serve` does; without it
     tritonclient's exception is raised there.
@@ -90,7 +90,7 @@ def model_times(url: str, operator_key: str | None = None) -> dict[str, ModelTim
 def outside_engines(
     before: Mapping[str, ModelTime], after: Mapping[str, ModelTime], ensemble: str = "mqspn"
 ) -> dict[str, Any]:
-    """A post's time between two statistics, and the share of it that no engine accounts for.
+    """Compute a post's time between two statistics, and the share spent outside the engines.
 
     An engine's time is its compute and its queue. ``share`` is 0 to 1 of the ensemble's time.
     """
@@ -121,7 +121,7 @@ def outside_engines(
 
 
 def measure(client: Client, posts: Sequence[LoadPost], *, calls: int, callers: int) -> list[float]:
-    """Seconds of each of ``calls`` calls, ``callers`` at once, posts in turn."""
+    """Time ``calls`` calls, ``callers`` at once, posts in turn; seconds of each."""
 
     def call(index: int) -> float:
         post = posts[index % len(posts)]

@@ -1,4 +1,4 @@
-"""Load scenarios: posts as users send them, a share of them bad.
+"""Define the load scenarios for Locust: posts as users send them, a share of them bad.
 
 With Locust's page:   locust -f loadtest/locustfile.py --host 127.0.0.1:8001
 Without, as a check:  python loadtest/run.py --users 16 --run-time 60s --p99-ms 2000
@@ -33,7 +33,7 @@ _MOST_POSTS_IN_A_REQUEST = 8
 
 @events.init_command_line_parser.add_listener
 def add_options(parser: Any) -> None:
-    """Our options beside Locust's own."""
+    """Add our options to Locust's own."""
     group = parser.add_argument_group("Posts and bounds")
     group.add_argument(
         "--data",

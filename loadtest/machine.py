@@ -1,4 +1,4 @@
-"""The machine that a figure was measured on: a figure without it says nothing."""
+"""Describe the machine that a figure was measured on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["describe_machine"]
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, usable cores, memory in GiB, system and Python of this machine."""
+    """Describe this machine: processor, usable cores, memory in GiB, system, Python."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory_gib = None
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:

@@ -1,4 +1,4 @@
-"""The posts that are sent under load: read once, kept in memory, so that no disk is measured."""
+"""Read the posts to send under load, into memory, so that no disk is measured."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class BadImage:
 def read_posts(
     source: Path = SAMPLE_POSTS, *, split: str = "test", limit: int = 500, seed: int = 0
 ) -> list[LoadPost]:
-    """Read posts from ``source``, ``limit`` at most, in an order drawn with ``seed``.
+    """Read posts from ``source``, ``limit`` at most, in a random order of ``seed``.
 
     ``source`` is a folder in the Twitter-GMNER layout (``txt/<split>.txt``, ``images/<id>.jpg``)
     or a file of rows ``{"id", "text", "image"}``, image paths relative to it. A post whose image is
@@ -59,7 +59,7 @@ def read_posts(
 
 
 def bad_images() -> tuple[BadImage, ...]:
-    """Images that cannot be read, each with its code: a broken download, and an unknown format."""
+    """Make images that cannot be read, with their codes: a broken one, an unknown format."""
     noise = Image.effect_noise((96, 96), 80).convert("RGB")
     jpeg, bmp = io.BytesIO(), io.BytesIO()
     noise.save(jpeg, "JPEG")

@@ -38,7 +38,7 @@ def locust_command(
     split: str,
     allow_remote: bool,
 ) -> list[str]:
-    """Locust's command line for one headless run."""
+    """Make Locust's command line for one headless run."""
     command = [sys.executable, "-m", "locust", "--headless", "--only-summary"]
     command += ["-f", str(FOLDER / "locustfile.py"), "--host", url]
     command += ["--users", str(users), "--spawn-rate", str(spawn_rate), "--run-time", run_time]

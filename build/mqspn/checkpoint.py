@@ -1,4 +1,4 @@
-"""A checkpoint is a folder: safetensors, settings, tokenizer, the encoders' configurations.
+"""Save and load checkpoints: folders of weights, settings, tokenizer, encoder configurations.
 
 Loading one needs nothing else: no hub, no environment.
 """
@@ -70,7 +70,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read what `save_checkpoint` wrote, in evaluation mode.
+    """Load a checkpoint that `save_checkpoint` wrote; the network is in evaluation mode.
 
     Raises FileNotFoundError naming the missing file, BuildError naming the file that cannot be
     read, or saying that settings and weights differ.
@@ -103,12 +103,12 @@ def check_complete(folder: Path) -> None:
 
 
 def holds_weights(folder: Path) -> bool:
-    """Whether a checkpoint, be it whole or not, is in ``folder``."""
+    """Tell whether ``folder`` holds a checkpoint's weights, be it whole or not."""
     return (folder / _WEIGHTS).exists()
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """What `save_checkpoint` was given as ``report``; empty where there is none to read."""
+    """Read the training report in ``folder``; empty where there is none to read."""
     try:
         report = json.loads((folder / _REPORT).read_text(encoding="utf-8"))
     except (FileNotFoundError, BuildError):

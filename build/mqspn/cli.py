@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from mqspn_client import MqspnError
+from mqspn_client import MqspnError, __version__
 from mqspn_client.command import batch, predict
 
 from mqspn.data.command import app as data_app
@@ -17,6 +17,7 @@ from mqspn.errors import BuildError
 from mqspn.evaluation.command import evaluate, tune
 from mqspn.regions.command import propose
 from mqspn.serving.command import serve
+from mqspn.synthetic.command import draw_posts, synthesize
 from mqspn.training.command import ablate, train
 
 __all__ = ["app", "main"]
@@ -37,6 +38,8 @@ app.command()(predict)
 app.command()(batch)
 app.command()(propose)
 app.command()(ablate)
+app.command("draw-posts", hidden=True)(draw_posts)
+data_app.command()(synthesize)
 app.add_typer(data_app, name="data")
 
 #: What the extras bring, by the name it is imported under.
@@ -50,20 +53,26 @@ _PACKAGES = frozenset(
 #: The extra that a command needs; the others need [build].
 _EXTRAS = {"serve": "server", "compile": "compile", "sensitivity": "compile"}
 
-CheckpointFolder = Annotated[Path, typer.Option(help="Checkpoint folder.")]
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mqspn {__version__}")
+        raise typer.Exit
 
 
-@app.command("draw-posts")
-def draw_posts_command(
-    split: Annotated[str, typer.Option(help="train, dev or test.")],
-    count: Annotated[int, typer.Option(help="Number of posts.", min=1)],
-    output: Annotated[Path, typer.Option(help="Folder to write to; it may hold other splits.")],
-    seed: Annotated[int, typer.Option(help="Same split and seed: same posts.", min=0)] = 0,
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
 ) -> None:
-    """Draw annotated posts of a small world, in the Twitter-GMNER layout."""
-    from mqspn.synthetic import draw_posts
+    """Options of the program itself."""
 
-    draw_posts(split=split, count=count, seed=seed, output=output, progress=True)
+
+CheckpointFolder = Annotated[Path, typer.Option(help="Checkpoint folder.")]
 
 
 @app.command()

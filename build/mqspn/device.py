@@ -1,4 +1,4 @@
-"""Where a network runs: `--device` as the user wrote it to a torch device."""
+"""Pick the torch device that a network runs on, from the option `--device`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ __all__ = ["pick_device"]
 
 
 def pick_device(name: str) -> torch.device:
-    """The GPU where there is one for "auto"; BuildError for a device that is not there."""
+    """Turn "auto", "cpu", "cuda" or the like into a torch device; "auto" prefers the GPU.
+
+    Raises BuildError for a device that is not there.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

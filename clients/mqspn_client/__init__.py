@@ -54,3 +54,6 @@ __all__ = [
     "Transport",
     "draw_prediction",
 ]
+
+#: The version of all that comes from this repository: setuptools and the commands read it here.
+__version__ = "0.1.0"

@@ -103,13 +103,32 @@ class _ClientBase(ABC, Generic[T]):
 
 
 class Client(_ClientBase[Transport]):
-    """A server's client. Threads may share it; use it with ``with``, or `close` it.
+    """Sends posts to a served MQSPN ensemble and gives back their entities.
 
-    ``url``: host:port of the gRPC port. ``timeout_s``: seconds a call may take in all, retries
-    included, unless the call says otherwise. ``ssl``: TLS settings; None for a plain connection.
-    ``headers``: sent with every call. ``channel_args``: gRPC channel arguments on top of the
-    defaults. ``transport``: stands in for the gRPC connection; then ``url`` and what belongs to
-    the connection are not used.
+    It opens one gRPC connection, with its first call. Threads may share a client. Use it with
+    ``with``, or `close` it.
+
+    Args:
+        url: HOST:PORT of the server's gRPC port, without a scheme.
+        timeout_s: Seconds that a call may take in all, retries included. A call may say otherwise.
+        retry: How often a lost connection and a full queue are tried again.
+        ensemble: The Triton model for posts without regions of their own.
+        regions_ensemble: The Triton model for posts with them.
+        ssl: TLS settings. None: a plain connection.
+        headers: Sent with every call, such as a key or a token.
+        channel_args: gRPC channel arguments, on top of the client's own.
+        transport: Stands in for the gRPC connection; then ``url``, ``ssl``, ``headers`` and
+            ``channel_args`` are not used.
+
+    Raises:
+        InvalidRequestError: ``url`` is no address, ``timeout_s`` is not positive, or a PEM file
+            cannot be read.
+
+    Examples:
+        >>> with Client("127.0.0.1:8001", timeout_s=10) as client:
+        ...     prediction = client.predict("Jordan lands in Paris", "post.jpg")
+        >>> [(entity.text, entity.type) for entity in prediction.entities]
+        [('Jordan', 'PER'), ('Paris', 'LOC')]
     """
 
     def _connect(self, settings: ConnectionSettings) -> Transport:
@@ -123,23 +142,55 @@ class Client(_ClientBase[Transport]):
         regions: Regions | None = None,
         timeout_s: float | None = None,
     ) -> Prediction:
-        """The entities of one post.
+        """Find the entities of one post.
 
-        ``image``: encoded JPEG, PNG, WebP or GIF bytes, a file's path, a Pillow image, or None.
-        ``regions``: K rows of x1, y1, x2, y2 in pixels of the upright image, in place of the
-        server's own proposals. Raises `PostError` for a post that cannot be read, and the other
-        subclasses of `MqspnError` for a call that fails.
+        Args:
+            text: The post's text.
+            image: Encoded JPEG, PNG, WebP or GIF bytes, a file's path, or a Pillow image. None: a
+                post without an image.
+            regions: K rows of x1, y1, x2, y2 in pixels of the upright image; an array of shape
+                (K, 4) will do. They take the place of the server's own proposals.
+            timeout_s: Seconds for this call. None: the client's.
+
+        Returns:
+            The entities, sorted by start.
+
+        Raises:
+            PostError: The post cannot be read. ``code`` and ``message`` say what to mend.
+            MqspnError: The call failed; the subclass says how.
+            TypeError: ``text`` or ``image`` is of the wrong Python type.
+
+        Examples:
+            >>> regions = [[10, 20, 110, 180]]
+            >>> client.predict("Jordan lands", "post.jpg", regions=regions).entities[0].box
+            Box(x1=10.0, y1=20.0, x2=110.0, y2=180.0)
         """
         return self._single(self.predict_many([Post(text, image, regions)], timeout_s=timeout_s))
 
     def predict_many(
         self, posts: Sequence[Post], *, timeout_s: float | None = None
     ) -> list[Prediction | PostError]:
-        """The entities of several posts, sent as one request; answers in the posts' order.
+        """Find the entities of several posts, sent as one request.
 
-        A post that cannot be read is a `PostError` in the list; the others keep their answers.
-        The server bounds the posts of one request (`InvalidRequestError`). Regions go with all
-        posts or with none.
+        A bad post harms no other: it is a `PostError` in the list, and the rest are answered.
+
+        Args:
+            posts: The posts. All of them bring regions, or none does.
+            timeout_s: Seconds for this call. None: the client's.
+
+        Returns:
+            One answer for each post, in the posts' order.
+
+        Raises:
+            InvalidRequestError: More posts than the server takes at once, more than 2 GiB, or
+                regions with some posts only.
+            MqspnError: The call failed; the subclass says how.
+            TypeError: A post, text or image is of the wrong Python type.
+
+        Examples:
+            >>> answers = client.predict_many([Post("Jordan lands"), Post("Ann", "lost.jpg")])
+            >>> answers[1].code
+            'IMAGE_UNREADABLE'
         """
         budget = self._budget(timeout_s)
         prepared = prepare_posts(posts)
@@ -156,7 +207,22 @@ class Client(_ClientBase[Transport]):
                 time.sleep(budget.pause_after(error))
 
     def ready(self, *, timeout_s: float | None = None) -> bool:
-        """Whether the server takes posts now: one try. A refusal (TLS, permission) is raised."""
+        """Ask whether the server takes posts now. It makes one try.
+
+        Args:
+            timeout_s: Seconds for this call. None: the client's.
+
+        Returns:
+            True where server and ensemble are ready. False where nothing answers, the server
+            starts or stops, or the ensemble is not loaded.
+
+        Raises:
+            AccessError: The server refuses this client: TLS, or a key that is missing.
+
+        Examples:
+            >>> client.ready(timeout_s=1)
+            True
+        """
         budget = self._budget(timeout_s)
         try:
             return self._transport.ready(self._ensemble, budget.remaining_s())
@@ -164,7 +230,18 @@ class Client(_ClientBase[Transport]):
             return False
 
     def metadata(self, *, timeout_s: float | None = None) -> ServerMetadata:
-        """What the server says of itself and of the ensemble."""
+        """Ask what the server says of itself and of the ensemble.
+
+        Args:
+            timeout_s: Seconds for this call. None: the client's.
+
+        Raises:
+            MqspnError: The call failed; the subclass says how.
+
+        Examples:
+            >>> client.metadata().inputs
+            ('TEXT', 'IMAGE')
+        """
         budget = self._budget(timeout_s)
         while True:
             try:
@@ -173,7 +250,10 @@ class Client(_ClientBase[Transport]):
                 time.sleep(budget.pause_after(error))
 
     def close(self) -> None:
-        """Give the connection back; later calls raise `InvalidRequestError`."""
+        """Close the connection, after the calls that are under way.
+
+        Later calls raise `InvalidRequestError`. Closing twice does no harm.
+        """
         if not self._closed:
             self._closed = True
             self._transport.close()
@@ -191,7 +271,29 @@ class Client(_ClientBase[Transport]):
 
 
 class AsyncClient(_ClientBase[AsyncTransport]):
-    """`Client` for asyncio: same arguments, same methods, same errors. One loop, any tasks."""
+    """`Client` for asyncio: the same methods and the same errors.
+
+    A client belongs to one loop; any of its tasks may call it. A task that is cancelled stops at
+    once, and its call runs to its end in the background.
+
+    Args:
+        url: HOST:PORT of the server's gRPC port, without a scheme.
+        timeout_s: Seconds that a call may take in all, retries included. A call may say otherwise.
+        retry: How often a lost connection and a full queue are tried again.
+        ensemble: The Triton model for posts without regions of their own.
+        regions_ensemble: The Triton model for posts with them.
+        ssl: TLS settings. None: a plain connection.
+        headers: Sent with every call, such as a key or a token.
+        channel_args: gRPC channel arguments, on top of the client's own.
+        transport: Stands in for the gRPC connection.
+
+    Raises:
+        InvalidRequestError: ``url`` is no address, or ``timeout_s`` is not positive.
+
+    Examples:
+        >>> async with AsyncClient("127.0.0.1:8001") as client:
+        ...     prediction = await client.predict("Jordan lands in Paris", "post.jpg")
+    """
 
     def _connect(self, settings: ConnectionSettings) -> AsyncTransport:
         return AsyncGrpcTransport(settings)
@@ -204,14 +306,17 @@ class AsyncClient(_ClientBase[AsyncTransport]):
         regions: Regions | None = None,
         timeout_s: float | None = None,
     ) -> Prediction:
-        """As `Client.predict`."""
+        """Find the entities of one post, as `Client.predict` does."""
         answers = await self.predict_many([Post(text, image, regions)], timeout_s=timeout_s)
         return self._single(answers)
 
     async def predict_many(
         self, posts: Sequence[Post], *, timeout_s: float | None = None
     ) -> list[Prediction | PostError]:
-        """As `Client.predict_many`; image files are read in a thread."""
+        """Find the entities of several posts, as `Client.predict_many` does.
+
+        Image files are read in a thread, so that the loop goes on.
+        """
         budget = self._budget(timeout_s)
         prepared = await asyncio.to_thread(prepare_posts, posts)
         if not prepared.positions:
@@ -227,7 +332,7 @@ class AsyncClient(_ClientBase[AsyncTransport]):
                 await asyncio.sleep(budget.pause_after(error))
 
     async def ready(self, *, timeout_s: float | None = None) -> bool:
-        """As `Client.ready`."""
+        """Ask whether the server takes posts now, as `Client.ready` does."""
         budget = self._budget(timeout_s)
         try:
             return await self._transport.ready(self._ensemble, budget.remaining_s())
@@ -235,7 +340,7 @@ class AsyncClient(_ClientBase[AsyncTransport]):
             return False
 
     async def metadata(self, *, timeout_s: float | None = None) -> ServerMetadata:
-        """As `Client.metadata`."""
+        """Ask what the server says of itself, as `Client.metadata` does."""
         budget = self._budget(timeout_s)
         while True:
             try:
@@ -244,7 +349,7 @@ class AsyncClient(_ClientBase[AsyncTransport]):
                 await asyncio.sleep(budget.pause_after(error))
 
     async def close(self) -> None:
-        """As `Client.close`."""
+        """Close the connection, as `Client.close` does; calls of cancelled tasks count too."""
         if not self._closed:
             self._closed = True
             await self._transport.close()

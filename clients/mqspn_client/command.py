@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mqspn_client import __version__
 from mqspn_client.batch import BatchInputError, BatchSettings, BatchStoppedError, run_batch
 from mqspn_client.client import Client
 from mqspn_client.draw import draw_prediction
@@ -149,9 +150,32 @@ def batch(
         raise typer.Exit(_ROWS_FAILED)
 
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+app = typer.Typer(
+    help="Grounded multimodal named entity recognition: call a served MQSPN.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
 app.command()(predict)
 app.command()(batch)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mqspn-client {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def _fail(message: str, code: int) -> NoReturn:

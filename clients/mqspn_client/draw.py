@@ -27,13 +27,25 @@ Rectangle = tuple[float, float, float, float]
 def draw_prediction(
     image: ImageSource | None, prediction: Prediction, *, text: str | None = None
 ) -> Image.Image:
-    """Draw ``prediction`` on a copy of ``image``, turned upright; RGB.
+    """Draw ``prediction`` on a copy of ``image``.
 
-    Each grounded entity gets a box in its type's colour and a label strip (name, type, score).
-    Below the picture stand the post's ``text``, if given, with its entities marked, and the
-    entities that are not in the image. Without an image it is a card of the texts alone. A small
-    picture is enlarged, so the answer's pixels are not the given image's. Raises `PostError`
-    (IMAGE_UNREADABLE) where Pillow cannot read the image.
+    Each grounded entity gets a box in its type's colour and a label (name, type, score). Below the
+    picture stand the text, with its entities marked, and the entities that are not in the image.
+
+    Args:
+        image: The post's image, as `Client.predict` takes it. None: a card of the texts alone.
+        prediction: The answer to draw.
+        text: The post's text, to be shown below the picture. None: it is left out.
+
+    Returns:
+        An RGB picture, upright. A small one is enlarged and a wide one reduced, so that its pixels
+        are not the given image's.
+
+    Raises:
+        PostError: Pillow cannot read the image (``IMAGE_UNREADABLE``).
+
+    Examples:
+        >>> draw_prediction("post.jpg", prediction, text=text).save("answer.png")
     """
     pen = Pen.for_letters(" ".join([text or "", *(e.text for e in prediction.entities)]))
     if image is None:

@@ -53,10 +53,25 @@ _DEFAULT_CHANNEL_ARGS: dict[str, Any] = {
 
 
 class Transport(Protocol):
-    """One server, one try a call. Every method may raise `mqspn_client.MqspnError`."""
+    """What a client needs of its connection: one server, one try a call.
+
+    Any object with these methods can stand in for the gRPC connection, in tests for example. Every
+    method may raise `mqspn_client.MqspnError`.
+    """
 
     def infer(self, model: str, tensors: Tensors, timeout_s: float) -> NDArray[Any]:
-        """ENTITIES BYTES (B, 1) of ``model`` for TEXT, IMAGE and perhaps REGIONS."""
+        """Send B posts and give back their answers.
+
+        Args:
+            model: The ensemble's name.
+            tensors: ``TEXT`` and ``IMAGE``, object arrays of bytes of shape (B, 1), an empty image
+                standing for none; perhaps ``REGIONS``, float32 of shape (B, K, 4) in pixels of
+                the upright image, rows of zeros being padding.
+            timeout_s: Seconds that are left for the call.
+
+        Returns:
+            ``ENTITIES``, an object array of shape (B, 1): one JSON text a post.
+        """
 
     def ready(self, model: str, timeout_s: float) -> bool:
         """Whether the server and ``model`` take requests."""
@@ -69,7 +84,7 @@ class Transport(Protocol):
 
 
 class AsyncTransport(Protocol):
-    """`Transport` for asyncio."""
+    """`Transport` for asyncio: the same methods, as coroutines."""
 
     async def infer(self, model: str, tensors: Tensors, timeout_s: float) -> NDArray[Any]: ...
 
@@ -82,8 +97,15 @@ class AsyncTransport(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class SslSettings:
-    """TLS: PEM files. Without ``root_certificates`` gRPC's own list of authorities is used;
-    ``private_key`` and ``certificate_chain`` are for servers that check their clients too.
+    """Turns TLS on; names its PEM files.
+
+    Attributes:
+        root_certificates: The authorities to trust. None: gRPC's own list.
+        private_key: The client's private key, for servers that check their clients too.
+        certificate_chain: The certificate that goes with it.
+
+    Examples:
+        >>> Client("triton.example.org:8001", ssl=SslSettings(root_certificates="ca.pem"))
     """
 
     root_certificates: str | Path | None = None

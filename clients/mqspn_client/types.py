@@ -31,7 +31,14 @@ Regions: TypeAlias = Sequence[Sequence[float]]
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the upright image (EXIF orientation applied), corner to corner."""
+    """A rectangle in pixels of the upright image (EXIF orientation applied).
+
+    Attributes:
+        x1: Left edge.
+        y1: Upper edge.
+        x2: Right edge.
+        y2: Lower edge.
+    """
 
     x1: float
     y1: float
@@ -39,15 +46,28 @@ class Box:
     y2: float
 
     def to_list(self) -> list[float]:
+        """``[x1, y1, x2, y2]``, as the server's JSON has it."""
         return [self.x1, self.y1, self.x2, self.y2]
 
 
 @dataclass(frozen=True)
 class Entity:
-    """A named entity: ``text`` is ``post[start:end]``, in Unicode code points, end exclusive.
+    """A named entity of a post.
 
-    ``type`` is a name such as "PER". ``score`` in [0, 1] is the entity's, ``box_score`` its
-    region's. ``box`` is None where the entity is not in the image.
+    Attributes:
+        text: The entity's words, ``text[start:end]`` of the post.
+        start: Its first character, in Unicode code points of the text as it was sent.
+        end: The character behind its last one.
+        type: The name of its type, such as "PER".
+        score: How sure the model is of span and type, 0 to 1.
+        box: Where the image shows it. None: it is not in the image.
+        box_score: How sure the model is of ``box``, or of its absence, 0 to 1. None where the
+            server gives none.
+
+    Examples:
+        >>> entity = prediction.entities[0]
+        >>> text[entity.start : entity.end] == entity.text
+        True
     """
 
     text: str
@@ -73,9 +93,13 @@ class Entity:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The entities of one post, sorted by start.
+    """The answer to one post.
 
-    ``truncated``: the text was longer than the model reads, the entities are of its beginning.
+    Attributes:
+        entities: Its entities, sorted by start.
+        model_version: What the server calls the checkpoint that answered.
+        truncated: True where the text was longer than the model reads. The entities are then of
+            its beginning.
     """
 
     entities: tuple[Entity, ...]
@@ -93,7 +117,18 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Post:
-    """A text and perhaps an image; ``regions`` for callers who have a detector of their own."""
+    """A post to send: a text, and perhaps an image.
+
+    Attributes:
+        text: The post's text.
+        image: Encoded bytes (JPEG, PNG, WebP, GIF), a file's path, a Pillow image, or None.
+        regions: K rows of x1, y1, x2, y2 in pixels of the upright image, from a detector of your
+            own. None: the server proposes regions. An empty list: there are none.
+
+    Examples:
+        >>> Post("Jordan lands", "post.jpg", regions=[[10, 20, 110, 180]])
+        Post(text='Jordan lands', image='post.jpg', regions=[[10, 20, 110, 180]])
+    """
 
     text: str
     image: ImageSource | None = None
@@ -102,7 +137,16 @@ class Post:
 
 @dataclass(frozen=True)
 class ServerMetadata:
-    """What a server says of itself and of the ensemble that is called."""
+    """What a server says of itself and of the ensemble that is called.
+
+    Attributes:
+        server: The server's name.
+        server_version: Its version, such as "2.51.0".
+        model: The ensemble's name.
+        model_versions: The versions that it has loaded.
+        inputs: The names of the ensemble's input tensors.
+        outputs: The names of its output tensors.
+    """
 
     server: str
     server_version: str

@@ -1,4 +1,4 @@
-"""Whether two systems give the same posts the same answers."""
+"""Compare the answers of two systems to the same posts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _EXAMPLES = 5
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerBounds:
-    """What still counts as the same answer, and how many posts may get another one.
+    """The bounds of a comparison: what counts as the same answer, how many may differ.
 
     ``box_iou``: the least IoU of two boxes of one entity; None: boxes are not compared.
     ``score``: the largest difference of its scores. ``differing_share``: of the posts, 0 to 1,
@@ -31,8 +31,9 @@ class AnswerBounds:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerComparison:
-    """``posts`` compared, of which ``differing`` have an entity that the other answer has not.
+    """The result of a comparison: how many answers differ, and in what.
 
+    Of ``posts`` compared, ``differing`` have an entity that the other answer has not.
     ``entities``: of the reference. ``missing`` and ``added``: span and type are in one answer only.
     ``moved``: the box is another, or there in one answer only. ``rescored``: the score is another.
     ``examples``: a few differences in words.
@@ -51,7 +52,7 @@ class AnswerComparison:
 
     @property
     def broken(self) -> str | None:
-        """Why the check is failed, in words; None where it is passed."""
+        """Say why the check failed; None where it passed."""
         if not self.entities:
             return "the reference found no entity in any post: nothing was compared"
         allowed = self.bounds.differing_share

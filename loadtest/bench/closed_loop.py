@@ -1,4 +1,4 @@
-"""Closed-loop load: each of N callers sends its next post when it has the answer to its last."""
+"""Run closed-loop load: each of N callers sends its next post once its last is answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Load", "run_load"]
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What ``callers`` at once measured in ``seconds``, from the first call to the last answer.
+    """What a closed-loop load of ``callers`` measured in ``seconds``, first call to last answer.
 
     ``latencies_s``: seconds of each answered call. ``failures``: the other calls' errors.
     ``client_cpu_s``: processor seconds of this process, the caller's side; near ``seconds`` or
@@ -37,7 +37,7 @@ class Load:
         return len(self.latencies_s) / self.seconds
 
     def figures(self) -> dict[str, Any]:
-        """Posts a second, and percentiles of the latency in ms.
+        """Compute posts a second, and percentiles of the latency in ms.
 
         A percentile that so few answers do not show is None: p50 takes one, p99 takes a hundred.
         """

@@ -1,4 +1,4 @@
-"""The served network beside the network alone, timed in turns on one machine."""
+"""Compare the served network with the network alone, timed in turns on one machine."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ def server_standings(
     *,
     settings: RunSettings,
 ) -> list[Standing]:
-    """The server with one caller beside batches of one, and beside the largest with as many
-    callers as gave the most posts a second in ``levels``.
+    """Make contenders of the server, to time beside the network alone.
+
+    One caller stands beside batches of one. Beside the largest batches stand as many callers as
+    gave the most posts a second in ``levels``.
     """
 
     served = f"server, {settings.profile} profile in {settings.served_precision}"
@@ -70,7 +72,7 @@ def baseline_standings(
     work: Path,
     stack: ExitStack,
 ) -> list[Standing]:
-    """The network alone, each of ``settings.baselines`` warmed up, or with why it is not.
+    """Make contenders of the network alone: each baseline, warmed up, or why it does not run.
 
     ``deadline`` is of `time.monotonic`; ``work``: a folder for engines; ``stack`` frees them.
     """
@@ -122,7 +124,7 @@ def baseline_standings(
 def comparison_rows(
     standings: list[Standing], *, flops_per_post: float, peak: float
 ) -> list[dict[str, Any]]:
-    """Each standing's figures with its ``share_of_peak``: operations a second to ``peak``'s.
+    """List each standing's figures and its ``share_of_peak``: operations a second to ``peak``'s.
 
     ``peak`` and ``flops_per_post`` as in `matmul_peak` and `torch_network.count_flops`.
     """

@@ -1,4 +1,4 @@
-"""Several systems timed in turns, so that a machine's ups and downs fall on all of them alike."""
+"""Time several systems in turns, so that a machine's ups and downs fall on all alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Contender", "Standing", "reason", "repeat", "run_rounds"]
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A system under a name. ``batch``: posts in one of its calls.
+    """A system to time, under a name. ``batch``: posts in one of its calls.
 
     ``rate``: given some seconds, works about as long and returns posts a second.
     ``is_reference``: the others of the same batch are held against this one.
@@ -41,7 +41,7 @@ class Standing:
     difference: float | None = None
 
     def figures(self) -> dict[str, Any]:
-        """Medians over the rounds."""
+        """Compute medians over the rounds."""
         return {
             "name": self.contender.name,
             "batch": self.contender.batch,
@@ -89,7 +89,7 @@ def run_rounds(
 
 
 def repeat(call: Callable[[], object], posts: int, seconds: float) -> float:
-    """Posts a second of calls made one after the other for ``seconds``; one at least."""
+    """Make calls one after the other for ``seconds``, one at least; return posts a second."""
     start = time.perf_counter()
     count = 0
     while count == 0 or time.perf_counter() - start < seconds:
@@ -99,7 +99,7 @@ def repeat(call: Callable[[], object], posts: int, seconds: float) -> float:
 
 
 def reason(error: BaseException) -> str:
-    """An exception in one line of moderate length; its class only where that says something."""
+    """Describe an exception in one line; with its class only where that says something."""
     text = " ".join(str(error).split())[:300]
     return text if text and type(error) is RuntimeError else f"{type(error).__name__}: {text}"
 

@@ -1,4 +1,4 @@
-"""The fastest matrix product that PyTorch makes here: what a network's speed is held against."""
+"""Measure PyTorch's fastest matrix product here, to hold a network's speed against."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIDES = {"cuda": (2048, 4096, 8192, 16384), "cpu": (256, 512, 1024, 2048)}
 
 @dataclass(frozen=True, kw_only=True)
 class MatmulPeak:
-    """The best rate, ``flops_per_second``, at ``side``; ``by_side``: the best at each, in TFLOP/s.
+    """The best rate, ``flops_per_second``, at ``side``; ``by_side``: of each, in TFLOP/s.
 
     A product of two n x n matrices counts as 2 n^3 operations.
     """
@@ -80,6 +80,6 @@ def measure_matmul_peak(
 
 
 def wait_for(device: torch.device) -> None:
-    """Return when everything that was given to ``device`` is done."""
+    """Wait until everything that was given to ``device`` is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""What `gpu.py` measures: a checkpoint, its model repository, and servers on free ports."""
+"""Make what `gpu.py` measures: a checkpoint, its model repository, servers on free ports."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class MeasuredSystem:
 def make_system(
     settings: RunSettings, texts: Sequence[str], work: Path, *, timeout_s: float
 ) -> MeasuredSystem:
-    """The checkpoint and a repository of it in ``work``, with plans for the profile "gpu".
+    """Make the checkpoint and its repository in ``work``, with plans for serving profile gpu.
 
     ``texts``: what a new checkpoint's tokenizer must know. ``timeout_s``: for compiling plans.
     Raises what `mqspn build` and `compile_plans` raise.
@@ -65,7 +65,7 @@ def make_system(
 def compile_plans(
     repository: Path, engine: str, precision: Precision, *, output: Path | None, timeout_s: float
 ) -> None:
-    """`mqspn compile` in a process of its own, which can be ended when its time is over.
+    """Run `mqspn compile` in a process of its own, which can be ended when its time is over.
 
     ``output``: the folder for the plans; None puts them where Triton looks. Raises RuntimeError
     with the command's last lines where it fails or is not done in ``timeout_s``.
@@ -89,7 +89,7 @@ def compile_plans(
 def running_server(
     repository: Path, profile: ServingProfile, *, ready_timeout_s: float, log_file: Path
 ) -> Iterator[TritonServer]:
-    """A server on three free ports of this machine, its statistics open to its `operator_key`."""
+    """Start a server on three free ports; its statistics are open to its `operator_key`."""
     grpc_port, http_port, metrics_port = free_ports(3)
     settings = ServerSettings(
         repository=repository,

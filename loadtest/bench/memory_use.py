@@ -1,4 +1,4 @@
-"""Memory of the server under load: of its processes, and of the GPU."""
+"""Measure the server's memory under load: of its processes, and of the GPU."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ class MemoryPeak:
         self._gpu = max(self._gpu, _gpu_used() - self._gpu_before)
 
     def figures(self) -> dict[str, Any]:
-        """MiB; a page that processes share counts in each. GPU figures are None without one."""
+        """Report the peak in MiB; GPU figures are None without one.
+
+        A page that processes share counts in each.
+        """
         gpu = torch.cuda.is_available()
         return {
             "server_rss_mib": round(self._resident / _MIB, 1),

@@ -1,4 +1,4 @@
-"""The network alone, without a server: PyTorch eager, `torch.compile`, and TensorRT-RTX's engines.
+"""Run the network without a server: PyTorch eager, `torch.compile`, TensorRT-RTX's engines.
 
 All get the same batches, prepared and on the device, and hand their answers to the host: nothing
 is decoded, padded or sent, which the served network has to do besides.
@@ -49,7 +49,7 @@ def torch_contenders(
     deadline: float,
     is_reference: bool = False,
 ) -> Iterator[Standing]:
-    """The checkpoint in PyTorch, one contender a batch size; see `network_contenders`.
+    """Make the checkpoint in PyTorch, one contender a batch size; see `network_contenders`.
 
     ``compiled``: with `torch.compile`, if it can be begun before ``deadline`` of `time.monotonic`.
     """
@@ -79,7 +79,7 @@ def network_contenders(
     *,
     is_reference: bool = False,
 ) -> Iterator[Standing]:
-    """What ``make`` returns, warmed up and compared, as one contender for each batch.
+    """Warm up and compare what ``make`` returns; one contender for each batch.
 
     ``batches``: INPUT_IDS, ATTENTION_MASK, PIXELS, IMAGE_SIZE by batch size. ``expected``: the
     FP32 network's outputs of the same batches, on the host. A network that cannot be made or run,
@@ -104,12 +104,12 @@ def network_contenders(
 
 @torch.inference_mode()
 def call(network: Network, inputs: Inputs) -> list[Tensor]:
-    """The network's outputs on the host, in FP32."""
+    """Run the network; return its outputs on the host, in FP32."""
     return [output.float().cpu() for output in network(*inputs)]
 
 
 class PlanNetwork:
-    """TensorRT-RTX's four engines one after the other, tensors staying on the GPU between them.
+    """Runs TensorRT-RTX's four engines in turn, tensors staying on the GPU between them.
 
     ``plans``: a folder of `<model>.plan`; Polygraphy runs them. `close` frees them. Raises what
     TensorRT-RTX raises on a GPU that it does not accept.

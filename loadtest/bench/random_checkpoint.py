@@ -1,4 +1,4 @@
-"""A checkpoint at the paper's sizes with random weights: right to time, where none is trained.
+"""Make a checkpoint at the paper's sizes with random weights, to time where none is trained.
 
 An untrained network says nearly the same of every query, and no entity passes a threshold: two
 servers would agree whatever they compute. So its heads' logits are spread, as training does it,
@@ -20,12 +20,12 @@ from tokenizers import Tokenizer
 
 __all__ = ["paper_settings", "write_random_checkpoint"]
 
-#: BERT-base's vocabulary (cased); the drawn posts have far fewer words.
+#: BERT-base's vocabulary (cased); the synthetic posts have far fewer words.
 VOCABULARY = 28_996
 
 
 def paper_settings() -> Settings:
-    """The paper's sizes, with every entity an answer."""
+    """Make settings of the paper's sizes, with every entity an answer."""
     return load_settings("base_untrained", {"decoding.entity_threshold": 0.0})
 
 

@@ -1,4 +1,4 @@
-"""What `gpu.py` found: one JSON file, written again after each part, and tables for the eye."""
+"""Report what `gpu.py` found: a JSON file, written again after each part, and tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PACKAGES = (
 
 
 class GpuReport:
-    """A mapping that grows part by part; what is there is on disk after each.
+    """The report, a mapping that grows part by part; it is on disk after each.
 
     ``path``: the JSON file; None keeps it in memory. ``values["failures"]`` lists, in words, why
     the run is not a success; ``values["complete"]`` is false until the last part is done.
@@ -70,8 +70,9 @@ class GpuReport:
 
 
 def describe_gpu_machine() -> dict[str, Any]:
-    """`machine.describe_machine` with the GPU, its driver, and the versions that decide speed.
+    """Describe this machine with its GPU, its driver, and the versions that decide speed.
 
+    The rest is as `machine.describe_machine` tells it.
     ``gpu`` is None where PyTorch finds none.
     """
     gpu: dict[str, Any] | None = None
@@ -109,14 +110,14 @@ def _driver() -> str:
 
 
 def print_report(values: dict[str, Any]) -> None:
-    """The figures as tables on standard output; what was not measured has its reason."""
+    """Print the figures as tables; what was not measured has its reason."""
     console = Console(width=max(100, Console().width))
     machine, settings = values["machine"], values["settings"]
     gpu = machine["gpu"]
     name = f"{gpu['name']}, driver {gpu['driver']}" if gpu else "no GPU"
     console.print(
         f"{machine['processor']}, {machine['cores']} cores; {name}\n"
-        f"{settings['size']} size; server: profile {settings['profile']} in "
+        f"{settings['size']} size; server: serving profile {settings['profile']} in "
         f"{settings['served_precision']}; baselines and peak: {settings['precision']}",
         highlight=False,
     )

@@ -1,4 +1,4 @@
-"""What one run of `gpu.py` measures."""
+"""The settings of one run of `gpu.py`: what it measures, and for how long."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ BASELINES = ("eager", "compile", "tensorrt-rtx")
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """What is measured, and for how long.
+    """The settings of a run, checked.
 
     ``size``: "base", the paper's sizes with random weights, or "demo", the committed checkpoint;
-    ``checkpoint``: a folder that stands in for either. ``precision``: of the plans of the profile
-    "gpu", of TensorRT in "cuda", and of PyTorch. ``provider``: of the profile "cuda". ``posts``:
-    drawn for sending and comparing, 8 at least. ``callers``: of each level of load. ``seconds``: of
-    a level; a contender has a fifth of it in each of ``rounds`` rounds. ``differing_share``: of the
-    posts, that may be answered differently; None: what `bounds` says. ``time_limit_s``: nothing
-    new is begun after it. Raises ValueError for values that do not go together.
+    ``checkpoint``: a folder that stands in for either. ``profile``: the serving profile.
+    ``precision``: of the plans of profile gpu, of TensorRT in profile cuda, and of PyTorch.
+    ``provider``: of profile cuda. ``posts``: synthetic ones to send and compare, 8 at least.
+    ``callers``: of each level of load. ``seconds``: of a level; a contender has a fifth of it in
+    each of ``rounds`` rounds. ``differing_share``: of the posts, that may be answered differently;
+    None: what `bounds` says. ``time_limit_s``: nothing new is begun after it.
+
+    Raises ValueError for values that do not go together.
     """
 
     size: Size
@@ -54,7 +56,7 @@ class RunSettings:
 
     @property
     def cuda(self) -> CudaProfile:
-        """What runs the graphs under the profile "cuda"."""
+        """What runs the graphs under serving profile cuda."""
         fp16 = self.provider == "tensorrt" and self.precision == "fp16"
         return CudaProfile(provider=self.provider, fp16=fp16)
 
@@ -85,7 +87,7 @@ class RunSettings:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in the report: no path of this machine."""
+        """Make the entry of the report, without any path of this machine."""
         values = asdict(self)
         return {
             **values,

@@ -1,4 +1,4 @@
-"""One engine of a running server, called by itself: its tensors are held against FP32."""
+"""Call one engine of a running server by itself, to compare its tensors with FP32."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ServedEngine"]
 
 
 class ServedEngine:
-    """A `mqspn.engines.tensor_gate.Runner` over the model ``name`` of the server at ``url``."""
+    """Runs the model ``name`` of the server at ``url``."""
 
     def __init__(self, url: str, name: str) -> None:
         self.url = url
@@ -23,7 +23,7 @@ class ServedEngine:
     def run(
         self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
     ) -> dict[str, NDArray[Any]]:
-        """The engine's outputs by name; raises tritonclient's exception where the call fails."""
+        """Run the engine; its outputs by name. Raises tritonclient's exception where that fails."""
         inputs = []
         for name in MODELS[self.name].inputs:
             sent = triton.InferInput(name, feeds[name].shape, tensor(name).dtype)

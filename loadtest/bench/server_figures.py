@@ -1,4 +1,4 @@
-"""A server's speed at several numbers of callers, and where a request's time goes."""
+"""Measure a server's speed at several numbers of callers, and where a request's time goes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def measure_level(
     callers: int,
     seconds: float,
 ) -> dict[str, Any]:
-    """`Load.figures` of ``callers`` at once, with ``stages`` and the first of the ``errors``.
+    """Load the server with ``callers`` at once: `Load.figures`, ``stages``, first ``errors``.
 
     A fifth of ``seconds`` of the same load goes before and is not counted: batches of a size are
     new to the server.
@@ -39,7 +39,7 @@ def measure_level(
 def stage_times(
     before: Mapping[str, ModelTime], after: Mapping[str, ModelTime]
 ) -> dict[str, dict[str, float]]:
-    """What each model did between two statistics, by model name.
+    """Compute what each model did between two statistics, by model name.
 
     ``compute_ms`` and ``queue_ms`` are means over requests: a request computes as long as the
     batch that it is in. ``batch``: posts in a batch, for requests of one post. The steps of an

@@ -1,4 +1,4 @@
-"""The served network in PyTorch, as one function of tensors, in any precision.
+"""Run the served network in PyTorch, as one function of tensors, in any precision.
 
 The modules are those that export traces, so the same work is done: the type prompts' states are
 constants, and the four parts pass on the same tensors.
@@ -23,7 +23,7 @@ __all__ = ["TorchNetwork", "count_flops", "flops_by_engine", "network_inputs"]
 
 
 class TorchNetwork(nn.Module):
-    """A checkpoint's four parts one after the other, weights and arithmetic in ``dtype``.
+    """Runs a checkpoint's four parts one after the other, weights and arithmetic in ``dtype``.
 
     Boxes, scores and the cutting of crops stay in FP32, as in engines of lower precision. The
     checkpoint is not changed.
@@ -57,8 +57,9 @@ class TorchNetwork(nn.Module):
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, image_size: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """INPUT_IDS, ATTENTION_MASK (B, L) int32, PIXELS (B, 3, S, S) uint8, IMAGE_SIZE (B, 2).
+        """Predict from tokens and pixels.
 
+        INPUT_IDS, ATTENTION_MASK (B, L) int32, PIXELS (B, 3, S, S) uint8, IMAGE_SIZE (B, 2).
         Returns TYPE_PROBS (B, Q, T + 1), START_PROBS and END_PROBS (B, Q, L), REGION_PROBS
         (B, Q, R), all in ``dtype``.
         """
@@ -73,7 +74,7 @@ class TorchNetwork(nn.Module):
 def network_inputs(
     checkpoint: Checkpoint, posts: Sequence[Post], device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What `TorchNetwork` takes, for one batch of ``posts`` as serving prepares them."""
+    """Make the inputs of `TorchNetwork` for one batch of ``posts``, as serving prepares them."""
     settings = checkpoint.settings
     tokens = TextTokenizer(checkpoint.tokenizer, settings.serving.buckets).encode(
         [post.text for post in posts]
@@ -85,7 +86,7 @@ def network_inputs(
 
 
 def posts_by_length(checkpoint: Checkpoint, posts: Sequence[Post]) -> dict[int, list[Post]]:
-    """The ``posts`` by the number of tokens L that serving pads each to, alone."""
+    """Group ``posts`` by the number of tokens L that serving pads each to, alone."""
     tokenizer = TextTokenizer(checkpoint.tokenizer, checkpoint.settings.serving.buckets)
     found: dict[int, list[Post]] = {}
     for post in posts:
@@ -95,7 +96,7 @@ def posts_by_length(checkpoint: Checkpoint, posts: Sequence[Post]) -> dict[int, 
 
 @torch.inference_mode()
 def count_flops(module: nn.Module, inputs: Sequence[Tensor]) -> int:
-    """Floating-point operations of matrix products and convolutions in one call of ``module``.
+    """Count floating-point operations of matrix products and convolutions in one call.
 
     A multiplication and the addition after it are two. What is not a product (norms, softmaxes,
     the sampling of crops) is not counted: on a GPU it is bound by memory, and no peak is for it.
@@ -107,7 +108,7 @@ def count_flops(module: nn.Module, inputs: Sequence[Tensor]) -> int:
 
 @torch.inference_mode()
 def flops_by_engine(network: TorchNetwork, inputs: Sequence[Tensor]) -> dict[str, int]:
-    """`count_flops` of ``network``, by engine model."""
+    """Count the operations of ``network`` (`count_flops`), by engine model."""
     with FlopCounterMode(display=False) as counter:
         network(*inputs)
     counts = counter.get_flop_counts()

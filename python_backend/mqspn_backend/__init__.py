@@ -3,7 +3,3 @@
 Nothing here imports torch or another package of this project: training and evaluation import the
 same functions, so that serving and training see the same numbers.
 """
-
-__all__ = ["__version__"]
-
-__version__ = "0.1.0"

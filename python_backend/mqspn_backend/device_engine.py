@@ -1,4 +1,4 @@
-"""One ONNX graph run where its tensors lie: nothing passes through the host between two engines.
+"""Run one ONNX graph on the device that holds its tensors: no copy to the host in between.
 
 Tensors are ONNX Runtime's `OrtValue`, taken over from and handed on to others by DLPack without a
 copy. Inputs are bound where they are, whether on the host or the device; outputs are made on the
@@ -28,7 +28,7 @@ __all__ = ["DeviceEngine", "from_dlpack", "to_dlpack"]
 
 
 class DeviceEngine:
-    """An inference session over the file ``path`` under ``provider``.
+    """Runs the ONNX graph ``path`` on the device of ``provider``.
 
     ``threads``: threads in an operator that runs on the host. ``host_outputs``: the outputs that
     are wanted on the host. Raises FileNotFoundError or ValueError naming the file, ProviderError
@@ -75,11 +75,11 @@ class DeviceEngine:
         return dict(zip(names, binding.get_outputs(), strict=True))
 
     def shape(self, value: ort.OrtValue) -> tuple[int, ...]:
-        """The shape of one input or output, B first."""
+        """Read the shape of one input or output, B first."""
         return tuple(value.shape())
 
     def join(self, values: Sequence[ort.OrtValue]) -> ort.OrtValue:
-        """The rows of every one of ``values``, in their order, on the device.
+        """Concatenate ``values`` along the first axis, on the device.
 
         All have the shape (b, ...) and the element type of the first, but for b.
         """
@@ -95,7 +95,7 @@ class DeviceEngine:
         return joint
 
     def split(self, value: ort.OrtValue, counts: Sequence[int]) -> list[ort.OrtValue]:
-        """What `join` joined: ``counts`` rows each, where ``value`` lies."""
+        """Split what `join` joined: ``counts`` rows each, where ``value`` lies."""
         memory = self._host if value.device_name() == "cpu" else self._memory
         shape = value.shape()
         row = value.tensor_size_in_bytes() // shape[0]
@@ -110,7 +110,7 @@ class DeviceEngine:
 
 
 def from_dlpack(capsule: Any) -> ort.OrtValue:
-    """The tensor in a DLPack capsule, shared and not copied; it must be contiguous."""
+    """Read the tensor in a DLPack capsule, shared and not copied; it must be contiguous."""
     if hasattr(ort.OrtValue, "from_dlpack"):
         return ort.OrtValue.from_dlpack(capsule)
     # Until 1.25 the protocol is on the inner object only.
@@ -118,5 +118,5 @@ def from_dlpack(capsule: Any) -> ort.OrtValue:
 
 
 def to_dlpack(value: ort.OrtValue) -> Any:
-    """A DLPack capsule that shares ``value`` and keeps its memory."""
+    """Wrap ``value`` in a DLPack capsule that shares its memory and keeps it."""
     return (value if hasattr(value, "__dlpack__") else value._ortvalue).__dlpack__()

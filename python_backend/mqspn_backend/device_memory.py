@@ -1,4 +1,4 @@
-"""Memory that tensors are gathered in: the host's, or one GPU's through CUDA's driver.
+"""Allocate and copy memory for tensors, on the host or on a GPU through CUDA's driver.
 
 ONNX Runtime allocates it, as an `OrtValue`; what it does not offer in Python in every version is a
 copy from one place on the device to another.
@@ -16,7 +16,7 @@ __all__ = ["CudaMemory", "HostMemory", "Memory", "allocate"]
 
 
 class Memory(Protocol):
-    """Where an engine's tensors lie: ``device`` ("cpu" or "cuda") and ``device_id``."""
+    """The memory that holds an engine's tensors: ``device`` ("cpu" or "cuda") and ``device_id``."""
 
     device: str
     device_id: int
@@ -61,7 +61,7 @@ class CudaMemory:
         except OSError as error:
             raise RuntimeError(
                 f"CUDA's driver is missing ({error}); start where `nvidia-smi` lists a GPU, or use "
-                "the cpu profile"
+                "serving profile cpu"
             ) from error
         # Addresses and sizes have 64 bits; ctypes would pass 32.
         self._driver.cuMemcpy.argtypes = [ctypes.c_uint64, ctypes.c_uint64, ctypes.c_size_t]
@@ -89,7 +89,7 @@ class CudaMemory:
 
 
 def allocate(memory: Memory, shape: Sequence[int], element_type: int) -> ort.OrtValue:
-    """A new tensor in ``memory``; ``element_type`` is ONNX's number. Its contents are undefined."""
+    """Allocate a tensor in ``memory``, contents undefined; ``element_type`` is ONNX's number."""
     return ort.OrtValue.ortvalue_from_shape_and_type(
         list(shape), element_type, memory.device, memory.device_id
     )

@@ -1,4 +1,4 @@
-"""One ONNX graph run by ONNX Runtime on the CPU, arrays in and arrays out."""
+"""Run one ONNX graph with ONNX Runtime on the CPU, arrays in and arrays out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = npt.NDArray[Any]
 
 
 def session_options(path: Path, threads: int) -> ort.SessionOptions:
-    """How the graph ``path`` is run with ``threads`` threads in an operator.
+    """Make ONNX Runtime's options for graph ``path`` with ``threads`` threads in an operator.
 
     Threads wait without spinning: several engines share the machine's cores, and a spinning
     thread would take them from the engine that has work. Memory patterns are off because batch
@@ -50,7 +50,7 @@ def missing_inputs(inputs: Sequence[str], feeds: Mapping[str, Any]) -> None:
 
 
 class OnnxEngine:
-    """An inference session over the file ``path`` with ``threads`` threads in an operator.
+    """Runs the ONNX graph ``path`` on the CPU, with ``threads`` threads in an operator.
 
     Raises FileNotFoundError or ValueError naming the file.
     """
@@ -80,13 +80,13 @@ class OnnxEngine:
         return dict(zip(names, self._session.run(names, fed), strict=True))
 
     def shape(self, value: Array) -> tuple[int, ...]:
-        """The shape of one input or output, B first."""
+        """Read the shape of one input or output, B first."""
         return value.shape
 
     def join(self, values: Sequence[Array]) -> Array:
-        """The rows of every one of ``values``, in their order."""
+        """Concatenate ``values`` along the first axis."""
         return np.concatenate(values)
 
     def split(self, value: Array, counts: Sequence[int]) -> list[Array]:
-        """What `join` joined: ``counts`` rows each."""
+        """Split what `join` joined: ``counts`` rows each."""
         return np.split(value, np.cumsum(counts)[:-1])

@@ -1,4 +1,4 @@
-"""The ENTITIES answer: predictions of one post to the JSON callers read."""
+"""Turn the predictions of a post into ENTITIES, the JSON that callers read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def post_entities(
     size: tuple[int, int],
     types: Sequence[str],
 ) -> list[Entity]:
-    """Entities of one post, sorted by start.
+    """Turn predictions into the entities of one post's answer, sorted by start.
 
     ``offsets``: (L, 2), code points of ``text``, end exclusive. ``size``: the upright image's
     (width, height) in pixels, to which boxes are clipped, rounded to 0.1 pixel. Scores are rounded
@@ -67,7 +67,7 @@ def post_entities(
 
 
 def answer_json(entities: Sequence[Entity], *, model_version: str, truncated: bool) -> str:
-    """The JSON answer of a post that could be read."""
+    """Write the JSON answer of a post that could be read."""
     return json.dumps(
         {"entities": list(entities), "model_version": model_version, "truncated": truncated},
         ensure_ascii=False,
@@ -76,5 +76,5 @@ def answer_json(entities: Sequence[Entity], *, model_version: str, truncated: bo
 
 
 def error_json(code: str, message: str) -> str:
-    """The JSON answer of a post that could not be read, in a request of many posts."""
+    """Write the JSON answer of a post that could not be read, in a request of many posts."""
     return json.dumps({"error": {"code": code, "message": message}}, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""A post that cannot be read: a stable code and a message that says what to mend."""
+"""The error for a post that cannot be read: a stable code, and a message what to mend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CODES = (
 
 
 class PostError(ValueError):
-    """One post of a request cannot be read; its neighbours can."""
+    """Raised where one post of a request cannot be read; its neighbours still can."""
 
     def __init__(self, code: str, message: str) -> None:
         if code not in CODES:
@@ -27,5 +27,5 @@ class PostError(ValueError):
         self.message = message
 
     def to_json(self) -> str:
-        """The JSON {"code", "message"} that crosses the ensemble in POST_ERROR."""
+        """Write the JSON {"code", "message"} that crosses the ensemble in POST_ERROR."""
         return json.dumps({"code": self.code, "message": self.message}, ensure_ascii=False)

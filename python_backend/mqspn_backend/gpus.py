@@ -1,4 +1,4 @@
-"""The GPUs of this machine, as CUDA's driver tells them; no package is needed for it."""
+"""List the GPUs of this machine with CUDA's driver; no package is needed for it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _MAJOR, _MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
 
 @dataclass(frozen=True, kw_only=True)
 class Gpu:
-    """One GPU that CUDA shows: its name and compute capability, as in "9.0"."""
+    """A GPU that CUDA shows: its name and compute capability, as in "9.0"."""
 
     name: str
     compute_capability: str
 
 
 def find_gpus() -> tuple[Gpu, ...]:
-    """The GPUs that CUDA's driver shows to this process (CUDA_VISIBLE_DEVICES counts)."""
+    """List the GPUs that CUDA's driver shows to this process (CUDA_VISIBLE_DEVICES counts)."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

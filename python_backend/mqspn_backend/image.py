@@ -1,4 +1,4 @@
-"""Encoded images to the model's square of RGB pixels.
+"""Decode images to the model's square of RGB pixels.
 
 Limits are checked from the header, before a pixel is decoded. Transparent pixels are laid over
 white, as most pages show them; an image is stretched to the square, not letterboxed, so that

@@ -1,4 +1,4 @@
-"""What an encoded image is and how large, from its first bytes, before anything is decoded."""
+"""Read the format and size of an encoded image from its header, decoding nothing."""
 
 from __future__ import annotations
 
@@ -51,8 +51,9 @@ _OTHER_FORMATS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
 
 @dataclass(frozen=True, kw_only=True)
 class ImageHeader:
-    """``format`` is Pillow's name of it; ``width`` and ``height`` are stored pixels.
+    """Format and size of an encoded image, as its header states them.
 
+    ``format`` is Pillow's name of it; ``width`` and ``height`` are stored pixels.
     ``scans``: passes over the pixels that decoding takes; more than one for a progressive JPEG.
     """
 

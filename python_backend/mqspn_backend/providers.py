@@ -1,4 +1,4 @@
-"""ONNX Runtime's execution providers: their options, and a plain refusal where one does not run.
+"""Run graphs on a chosen execution provider of ONNX Runtime, or refuse; never on another.
 
 Asked for a provider that it cannot start, ONNX Runtime warns and runs the graph on the CPU. Here
 that is an error: a GPU that is not used must not go unnoticed.
@@ -37,17 +37,17 @@ _INSTALL_TENSORRT = "pip install 'tensorrt>=10.9,<11'"
 
 
 class ProviderError(ValueError):
-    """A provider does not run here; one sentence: what was found, what is needed, the command."""
+    """Raised where a provider does not run here: what was found, what is needed, the command."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """What runs a graph.
+    """An execution provider of ONNX Runtime, which runs a graph, and its options.
 
     ``name``: "cpu", "cuda" or "tensorrt". ``device_id``: the GPU's index among those that CUDA
-    shows. Of TensorRT only: ``fp16`` lets it compute in half precision; ``profile``: the options
-    `trt_profile_min_shapes`, `trt_profile_opt_shapes` and `trt_profile_max_shapes`. Raises
-    ValueError for another name, or ``fp16`` without TensorRT.
+    shows. Of TensorRT only: ``fp16`` lets it compute in half precision; ``profile`` is the shape
+    profile, its options `trt_profile_min_shapes`, `trt_profile_opt_shapes` and
+    `trt_profile_max_shapes`. Raises ValueError for another name, or ``fp16`` without TensorRT.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Provider:
             raise ValueError(f"fp16 is for tensorrt; {self.name} runs the graph as it is")
 
     def options(self, graph: Path) -> list[tuple[str, dict[str, str]]]:
-        """ONNX Runtime's list of providers with their options, the wanted one first.
+        """Make ONNX Runtime's list of providers with their options, the wanted one first.
 
         FP32 means FP32: without TF32. cuDNN picks its convolutions by rule: measuring all of them
         would stop the service at every batch size that it has not seen.
@@ -109,7 +109,7 @@ def check_installed(name: str) -> None:
 
 
 def open_session(path: Path, options: ort.SessionOptions, provider: Provider) -> Any:
-    """An `InferenceSession` over the graph ``path`` in which ``provider`` really runs.
+    """Open an `InferenceSession` over the graph ``path`` in which ``provider`` really runs.
 
     Raises ProviderError where it does not, ValueError naming the file where the graph cannot be
     loaded.
@@ -163,7 +163,7 @@ def _refusal(provider: Provider, reason: str) -> ProviderError:
     return ProviderError(
         f"found ONNX Runtime {ort.__version__} whose {PROVIDERS[provider.name]} does not start on "
         f"GPU {provider.device_id} ({reason}); needed an NVIDIA GPU with CUDA {_cuda_version()} "
-        f"and cuDNN 9; run `{_INSTALL}` where `nvidia-smi` lists a GPU, or use the cpu profile"
+        f"and cuDNN 9; run `{_INSTALL}` where `nvidia-smi` lists a GPU, or use serving profile cpu"
     )
 
 

@@ -1,4 +1,4 @@
-"""The caller's own candidate regions: checked, clipped, normalised, padded."""
+"""Read the caller's own candidate regions: check, clip, normalise and pad them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float32]
 def read_regions(
     boxes: npt.NDArray[np.floating[Any]], size: tuple[int, int], regions: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Read one post's regions.
+    """Check one post's regions and turn them into K normalised boxes and scores.
 
     ``boxes``: (K', 4) float, x1, y1, x2, y2 in pixels of the upright image, any K'; a row of four
     zeros is padding wherever it stands. ``size``: the upright image's (width, height), (0, 0) where

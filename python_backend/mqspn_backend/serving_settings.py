@@ -1,4 +1,4 @@
-"""What the Python models must know of the checkpoint they serve: one JSON file, `serving.json`."""
+"""Read and write `serving.json`: what the Python models must know of their checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["DecodingSettings", "ServingSettings"]
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingSettings:
-    """Thresholds of set-prediction decoding.
+    """The thresholds that decide which predictions become entities.
 
     ``entity_threshold``: an entity's score (type probability times the mean of its start and end
     probabilities) must reach it. ``region_threshold``: a box's probability must reach it, else the
@@ -31,7 +31,7 @@ class DecodingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ServingSettings:
-    """The checkpoint's facts that preprocessing and postprocessing need.
+    """What preprocessing and postprocessing need to know of the checkpoint.
 
     ``types``: entity type names, in the order of TYPE_PROBS[..., 1:]. ``image_side``: S in pixels.
     ``regions``: K. ``buckets``: increasing token lengths L, [CLS] and [SEP] included.
@@ -71,7 +71,7 @@ class ServingSettings:
 
     @classmethod
     def from_file(cls, path: Path) -> ServingSettings:
-        """`from_json` of a file; the ValueError names it."""
+        """Read the file ``path``; a ValueError names it."""
         try:
             return cls.from_json(path.read_text(encoding="utf-8"))
         except ValueError as error:

@@ -1,1 +1,1 @@
-"""Posts: the layout on disk, its reader, and its statistics."""
+"""Read annotated posts from disk, check them, and count what a data set holds."""

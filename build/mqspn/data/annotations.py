@@ -1,4 +1,4 @@
-"""What a data set knows of its posts beyond entities: `annotations/<split>.jsonl`.
+"""Read `annotations/<split>.jsonl`: what a data set knows of its posts beyond entities.
 
 One JSON object a line, one line a post::
 
@@ -31,7 +31,7 @@ _SETTLED_BY = ("image", "context")
 
 @dataclass(frozen=True)
 class Annotation:
-    """The annotation of one post; see the module and `mqspn.data.posts` for the fields."""
+    """What one line says of a post: tags, objects, ambiguous mentions (`mqspn.data.posts`)."""
 
     tags: frozenset[str] = frozenset()
     objects: tuple[AnnotatedObject, ...] = ()
@@ -44,7 +44,7 @@ def read_annotations(
     labels: Mapping[str, str],
     problems: list[Problem],
 ) -> dict[str, Annotation]:
-    """Read one file into annotations by post id; faults are appended to ``problems``.
+    """Read one file: annotations by post id. Faults are appended to ``problems``.
 
     Each line must be about one of ``sentences``, each ambiguous mention about one of its entities
     and of the type that entity has.

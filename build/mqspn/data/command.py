@@ -1,4 +1,4 @@
-"""`mqspn data`: look at a data set."""
+"""`mqspn data`: the commands for a data set; this module has `mqspn data stats`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from mqspn.errors import BuildError
 
 __all__ = ["app", "stats_command"]
 
-app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
+app = typer.Typer(no_args_is_help=True, help="Look at a data set, or make a synthetic one.")
 
 
 @app.callback()
 def _group() -> None:
-    """Look at a data set."""
+    """Look at a data set, or make a synthetic one."""
 
 
 @app.command("stats")

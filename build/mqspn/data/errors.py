@@ -1,4 +1,4 @@
-"""Data on disk that cannot be read as it stands: every fault with its file and line."""
+"""The error for a data set that cannot be read: it lists every fault with file and line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault: the file, its line (from 1; None: the file as a whole) and what to mend."""
+    """One fault of a data set: its file, line (from 1; None: the whole file), what to mend."""
 
     path: Path
     line: int | None
@@ -27,7 +27,10 @@ class Problem:
 
 
 class DataError(BuildError):
-    """A data set with faults. ``problems`` holds all of them; the message shows the first few."""
+    """Raised for a data set with faults.
+
+    ``problems`` holds all of them; the message shows the first few.
+    """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

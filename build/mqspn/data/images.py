@@ -1,4 +1,4 @@
-"""Image files of a data set: the size that boxes refer to, and whether serving would read them."""
+"""Check the image files of a data set: their size, and whether serving would read them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 lay the image on its side
 
 
 def upright_size(path: Path) -> tuple[int, int]:
-    """Width and height in pixels of the upright image, from the file's header.
+    """Read (width, height) in pixels of the upright image from the file's header.
 
     Raises one of `UNREADABLE` where the file is no image.
     """
@@ -35,7 +35,7 @@ def upright_size(path: Path) -> tuple[int, int]:
 def unreadable_images(
     posts: Iterable[Post], *, side: int, max_bytes: int, max_pixels: int
 ) -> list[Problem]:
-    """Read every image whole, as serving does; a fault for each one that it would refuse.
+    """Read every image whole, as serving does; return a fault for each one it would refuse.
 
     ``posts``: as `mqspn.data.reader.read_split` gives them, which refuses empty files.
     """

@@ -1,4 +1,4 @@
-"""A post and its gold entities, as training and evaluation see them.
+"""Types for a post and its gold entities, as training and evaluation see them.
 
 Spans are character offsets (Unicode code points, end exclusive) in the post's text. Boxes are
 x1, y1, x2, y2 in pixels of the upright image.
@@ -17,7 +17,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class GoldEntity:
-    """One annotated mention: characters ``start`` to ``end`` (exclusive), type name, boxes.
+    """One gold entity: characters ``start`` to ``end`` (exclusive), type name, boxes.
 
     ``boxes`` holds every box of the image that shows the entity; empty: it is not in the image.
     """
@@ -35,7 +35,7 @@ class GoldEntity:
 
 @dataclass(frozen=True)
 class AnnotatedObject:
-    """An object in an image: its class, its box, the share of it left visible (0 to 1).
+    """An annotated object of an image: its class, its box, its visible share (0 to 1).
 
     ``named``: whether the post's text names it.
     """
@@ -48,10 +48,11 @@ class AnnotatedObject:
 
 @dataclass(frozen=True)
 class AmbiguousMention:
-    """A mention whose name alone fits several types; ``by`` says what settles it.
+    """A mention whose name alone fits several types, as Jordan does: player, country, shoe.
 
-    ``by`` is "image" (only the image tells) or "context" (the words around it tell). ``start`` and
-    ``end`` are character offsets, end exclusive; ``type`` is the right type's name.
+    ``by`` says what settles the type: "image" (only the image tells) or "context" (the
+    words around it tell). ``start`` and ``end`` are character offsets, end exclusive. ``type`` is
+    the right type's name.
     """
 
     start: int
@@ -62,7 +63,7 @@ class AmbiguousMention:
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """One post with its gold annotation.
+    """One post: its words, its image file, its gold entities.
 
     ``text`` is ``words`` joined by one space. ``entities`` are in text order and do not overlap.
     ``image`` is the image file, or None for a text-only post, whose entities keep their gold boxes:
@@ -82,12 +83,12 @@ class Post:
     ambiguous: tuple[AmbiguousMention, ...] = ()
 
     def without_image(self) -> Post:
-        """The same post as a text-only one; its annotation stays."""
+        """Return the post as a text-only one; its annotation stays."""
         return replace(self, image=None)
 
 
 def word_offsets(words: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Character offsets (end exclusive) of each word in the words joined by one space."""
+    """Find (start, end) of each word, in characters, in the words joined by one space."""
     offsets, start = [], 0
     for word in words:
         offsets.append((start, start + len(word)))

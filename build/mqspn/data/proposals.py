@@ -1,4 +1,4 @@
-"""Candidate regions kept on disk: one `.npz` file an image.
+"""Read and write candidate regions on disk: one `.npz` file an image.
 
     num_boxes        integer n
     bounding_boxes   (n, 4), x1, y1, x2, y2 in pixels of the upright image, best first
@@ -62,7 +62,7 @@ class Proposals:
 
 
 def find_proposals(folder: Path, posts: Sequence[Post]) -> dict[str, Path]:
-    """The file in ``folder`` of every post that has an image, by post id.
+    """Find the proposals file in ``folder`` of every post that has an image, by post id.
 
     Raises FileNotFoundError where there is no such folder, and DataError, naming the first post
     and how many there are, where a post has an image but no file.
@@ -92,7 +92,7 @@ def find_proposals(folder: Path, posts: Sequence[Post]) -> dict[str, Path]:
 def read_proposals(
     path: Path, size: tuple[int, int] | None = None, *, image: Path | None = None
 ) -> Proposals:
-    """Read one file.
+    """Read the candidate regions of one image.
 
     ``size``: (width, height) in pixels of the upright image, to which boxes are cut; a box that
     leaves it by more than a pixel belongs to another image, or to another size of it, and is an
@@ -139,7 +139,7 @@ def read_proposals(
 
 
 def write_proposals(path: Path, proposals: Proposals, size: tuple[int, int]) -> None:
-    """Write one file, complete or not at all; ``size``: (width, height) of the upright image."""
+    """Write one file, complete or not at all; ``size``: (width, height) in pixels."""
     arrays: dict[str, Any] = {
         "num_boxes": np.int64(len(proposals.boxes)),
         "bounding_boxes": proposals.boxes,

@@ -1,4 +1,4 @@
-"""Counts of a split: what a data set holds, to compare with what its paper says it holds."""
+"""Count what a split holds, to compare with what the data set's paper says it holds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["SplitStats", "stats"]
 
 @dataclass(frozen=True, kw_only=True)
 class SplitStats:
-    """One row of the table.
+    """The counts of one split.
 
     ``groundable``: entities with a box. ``boxes``: summed over entities, so that a name mentioned
     twice counts its boxes twice. ``adjacent``: entities that begin right behind another one, with
@@ -38,7 +38,7 @@ class SplitStats:
 
 
 def stats(posts: Sequence[Post], others: Iterable[Post] = ()) -> SplitStats:
-    """Count what ``posts`` hold; types come in order of their names.
+    """Count the posts, entities and boxes of a split; types in order of their names.
 
     ``others``: the posts of the other splits, which a sound data set shares none with.
     """

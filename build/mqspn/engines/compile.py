@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import cast
 
 from mqspn_backend.engine import OnnxEngine
 
+import mqspn
 from mqspn.data.posts import Post
 from mqspn.engines.bf16_emulation import runnable_graph
 from mqspn.engines.builder import EngineBuilder, Flavour, Progress
@@ -123,7 +123,7 @@ class CompileSettings:
             kept_in_fp32=self.kept_names(model),
             profile=serving_profile(self.repository, model),
             builder_flags=builder.flags,
-            mqspn_version=version("mqspn-triton"),
+            mqspn_version=mqspn.__version__,
             calibration=calibration_digest(posts) if posts else None,
         )
 

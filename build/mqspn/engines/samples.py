@@ -16,7 +16,7 @@ from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.repository import ENGINES
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 
 __all__ = ["drawn_posts", "many_batches", "sample_batches"]
 
@@ -30,7 +30,7 @@ _BATCHES = (5, 3)
 def drawn_posts(count: int) -> Iterator[list[Post]]:
     """``count`` test posts, whose images last as long as the ``with`` block."""
     with tempfile.TemporaryDirectory(prefix="mqspn-posts-") as folder:
-        draw_posts(split="test", count=count, seed=0, output=Path(folder), progress=False)
+        synthesize_posts(split="test", count=count, seed=0, output=Path(folder), progress=False)
         _reader_log.disabled = True  # it would tell of the posts that are drawn without an image
         try:
             posts = read_split(Path(folder), "test", labels=_LABELS)

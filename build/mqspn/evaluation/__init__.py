@@ -1,1 +1,1 @@
-"""Metrics of grounded multimodal named entity recognition and what they are measured on."""
+"""Score a checkpoint or a server on annotated posts, analyse its errors, tune its decoding."""

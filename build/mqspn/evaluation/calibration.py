@@ -1,4 +1,4 @@
-"""Calibration: does an answer with score 0.8 turn out right eight times in ten?
+"""Measure calibration: is an answer with score 0.8 right eight times in ten?
 
 Expected calibration error as Naeini et al. (2015) and Guo et al. (2017) define it,
 
@@ -24,7 +24,7 @@ BINS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Bin:
-    """Answers with scores from ``low`` to ``high``: how many, their mean score, the share right."""
+    """A bin of answers with scores ``low`` to ``high``: count, mean score, share right."""
 
     answers: int
     low: float
@@ -35,7 +35,7 @@ class Bin:
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """``ece`` and ``brier``, both 0 (perfect) to 1, and the bins by rising score."""
+    """Calibration error ``ece`` and ``brier`` score, 0 (perfect) to 1, and the score bins."""
 
     ece: float
     brier: float
@@ -48,7 +48,7 @@ class Calibration:
 def calibration(
     scores: Sequence[float], right: Sequence[bool], *, bins: int = BINS
 ) -> Calibration | None:
-    """Calibration of N answers' ``scores`` against whether each is ``right``; None for N = 0.
+    """Compare the ``scores`` of N answers with whether each is ``right``; None for N = 0.
 
     Equal scores stay in one bin, so that the order of the answers does not matter; there may be
     fewer than ``bins`` then. Raises ValueError where the lengths differ.

@@ -1,4 +1,4 @@
-"""`mqspn evaluate` and `mqspn tune`: score on annotated posts, and choose decoding settings."""
+"""The commands `mqspn evaluate` and `mqspn tune`."""
 
 from __future__ import annotations
 

@@ -28,14 +28,14 @@ _SWEEPS = 5
 
 
 class ScoreOnRows(Protocol):
-    """F1 of a setting on some posts, by their row numbers."""
+    """Computes the F1 of a setting on some posts, given by their row numbers."""
 
     def __call__(self, settings: DecodingSettings, /, rows: NDArray[np.intp]) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """Values to try of one field of `DecodingSettings`.
+    """The values to try for one field of `DecodingSettings`.
 
     ``ordered``: neighbours in ``values`` are alike, so that they are averaged.
     """
@@ -60,7 +60,7 @@ TUNED = (
 def search(
     objective: Objective, present: DecodingSettings, table: Sequence[Candidates] = TUNED
 ) -> DecodingSettings:
-    """The settings that ``objective`` (F1 of a setting) finds best, ``present`` where none is.
+    """Find the settings of highest ``objective`` (an F1); ``present`` where none is better.
 
     Fields that the table does not name keep their values.
     """
@@ -83,10 +83,10 @@ def held_out_gains(
     repeats: int = 5,
     seed: int = 17,
 ) -> list[float]:
-    """What choosing on one half of the posts gains in F1 over ``present`` on the other half.
+    """Measure how settings chosen on half of the posts do on the other half: F1 gained.
 
-    Both ways for each of ``repeats`` random halvings: 2 x ``repeats`` gains, negative where the
-    choice does worse than the present settings.
+    Both ways for each of ``repeats`` random halvings: 2 x ``repeats`` gains over ``present``,
+    negative where the choice does worse.
     """
     random = np.random.default_rng(seed)
     gains = []

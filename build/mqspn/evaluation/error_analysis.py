@@ -1,4 +1,4 @@
-"""What a system's wrong answers have in common: each mistake has exactly one kind.
+"""Sort a system's wrong answers by kind of mistake; each mistake has exactly one kind.
 
 Right answers (in GMNER) are set aside first. What is left of gold and answers is paired, one to
 one, by the best partial match; each pair, and each left-over, is one mistake:
@@ -48,7 +48,7 @@ class Mistake:
 def find_mistakes(
     gold: Sequence[GoldEntity], predicted: Sequence[PredictedEntity]
 ) -> list[Mistake]:
-    """The mistakes of one post, in text order; the order of the arguments does not matter.
+    """Find the mistakes of one post, in text order, whatever the order of the arguments.
 
     Pairs are taken greedily: the largest overlap first (IoU of the spans' characters, which is 1
     for the exact span), then the same type, the right region, the higher score, the earlier gold
@@ -80,7 +80,7 @@ def find_mistakes(
 
 
 def mistake_json(post: Post, mistake: Mistake) -> dict[str, Any]:
-    """A mistake as a JSON object.
+    """Describe a mistake as a JSON object.
 
     ``id``, ``kind``, ``text``; ``around``: the text around the mistake, which stands in brackets;
     ``gold`` ({start, end, text, type, boxes} or null), ``answer`` ({start, end, text, type, box,

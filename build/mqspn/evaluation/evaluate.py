@@ -1,4 +1,4 @@
-"""One evaluation: a predictor's answers to annotated posts, scored whole and in parts."""
+"""Score a predictor's answers to annotated posts: all of them, by type, by kind of post."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the network says of a batch of posts, whatever ran it, and the entities it decodes to.
+"""Decode the network's output for a batch of posts to entities, whatever ran the network.
 
 Without PyTorch: `mqspn compile` scores ONNX graphs where only the compiler is installed.
 """
@@ -23,7 +23,7 @@ __all__ = ["NetworkOutput", "decode_output"]
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOutput:
-    """What the network says of B posts, with what decoding needs besides.
+    """The network's probabilities for B posts, with their regions and image sizes.
 
     ``type_probs`` (B, Q, T + 1), ``start_probs`` and ``end_probs`` (B, Q, L), ``region_probs``
     (B, Q, R): float32. ``region_boxes`` (B, K, 4) float32, normalised x1, y1, x2, y2;
@@ -45,7 +45,7 @@ class NetworkOutput:
 def decode_output(
     output: NetworkOutput, settings: DecodingSettings, types: Sequence[str]
 ) -> list[list[PredictedEntity]]:
-    """Entities of each post of ``output``; ``types``: the names of the T types."""
+    """Decode ``output`` to the entities of each post; ``types``: the names of the T types."""
     decoded = decode(
         output.type_probs,
         output.start_probs,

@@ -1,4 +1,4 @@
-"""Predictions of a checkpoint without a server: PyTorch between serving's own NumPy functions.
+"""Predict with a checkpoint, without a server: PyTorch between serving's NumPy functions.
 
 In two halves, so that the second can be had many times for one of the first: what the network says
 of a batch (`network_outputs`), and the entities that decoding makes of it
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class CheckpointPredictor:
-    """A `mqspn.evaluation.predictors.Predictor` over a checkpoint.
+    """Predicts with a checkpoint in PyTorch; a `mqspn.evaluation.predictors.Predictor`.
 
     ``proposals``: a folder of regions proposed before, which are taken instead of running the
     region proposer. The attribute ``proposals`` keeps the regions of every post predicted with its
@@ -52,7 +52,7 @@ class CheckpointPredictor:
         self._proposals_folder = proposals
 
     def predict(self, posts: Sequence[Post]) -> list[list[PredictedEntity]]:
-        """Entities of each post, in the posts' order."""
+        """Predict the entities of each post, in the posts' order."""
         regions = compute_region_states(
             self.checkpoint.model,
             self.checkpoint.settings,
@@ -124,7 +124,7 @@ def predict_with_states(
     batch_size: int = 64,
     progress: bool = False,
 ) -> list[list[PredictedEntity]]:
-    """Entities of ``posts`` whose region states are already computed."""
+    """Predict the entities of ``posts`` whose region states are already computed."""
     settings = checkpoint.settings
     types = [t.name for t in settings.types]
     answers: list[list[PredictedEntity]] = []

@@ -1,4 +1,4 @@
-"""What can be evaluated: anything that answers posts, the served ensemble among them."""
+"""Define what can be evaluated: anything that answers posts, as the served ensemble does."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ __all__ = ["Failure", "Predictor", "ReportsFailures", "ServedPredictor"]
 
 
 class Predictor(Protocol):
-    """Anything that answers posts."""
+    """The protocol of a system that predicts the entities of posts."""
 
     def predict(self, posts: Sequence[Post]) -> list[list[PredictedEntity]]:
-        """The entities of each post, in the order of ``posts``; boxes in pixels.
+        """Predict the entities of each post, in the order of ``posts``; boxes in pixels.
 
         A post with ``image`` None is a text-only post. The gold annotation is not to be read.
         """
@@ -55,7 +55,7 @@ class ReportsFailures(Protocol):
 
 
 class ServedPredictor:
-    """The served ensemble, called with one post a request and many requests at once.
+    """Predicts by calling a server, one post a request and many requests at once.
 
     ``url``: the server's gRPC address, HOST:PORT, or a `mqspn_client.Client` already set up, which
     stays the caller's to close. ``concurrency``: requests on the way at once. ``timeout_s``: time
@@ -85,10 +85,10 @@ class ServedPredictor:
         self.failures: Sequence[Failure] = ()
 
     def predict(self, posts: Sequence[Post]) -> list[list[PredictedEntity]]:
-        """Answers of the server; a post it cannot answer has no entities and is in ``failures``.
+        """Ask the server; a post it cannot answer has no entities and is in ``failures``.
 
         Raises `mqspn_client.MqspnError` where the fault is not the post's: no server, no access, no
-        such model, or a server that failed on every post; ValueError where proposals are missing,
+        such model, or a server that failed on every post; DataError where proposals are missing,
         cannot be read or belong to another image.
         """
         self.failures = ()

@@ -1,4 +1,4 @@
-"""Choose a checkpoint's decoding settings on annotated posts, from what its network said once."""
+"""Choose a checkpoint's decoding settings on annotated posts; the network runs only once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Metric = Literal["gmner", "mner"]
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """The settings before and after, their scores on all posts, and what choosing gains elsewhere.
+    """Settings before and after, their scores on all posts, and the gain on unseen posts.
 
     ``held_out``: F1 gains on the halves of the posts that a choice did not see, see
     `mqspn.evaluation.decoding_search.held_out_gains`.
@@ -118,7 +118,7 @@ def tune(
 
 
 def check_posts(posts: Sequence[Post]) -> None:
-    """Raises BuildError where there is nothing to choose on: under two posts, or no entity."""
+    """Raise BuildError where there is nothing to choose on: under two posts, or no entity."""
     if len(posts) < 2 or not any(post.entities for post in posts):
         entities = sum(len(post.entities) for post in posts)
         raise BuildError(

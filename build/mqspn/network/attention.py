@@ -59,5 +59,5 @@ class FeedForward(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, states: Tensor) -> Tensor:
-        """(B, N, D) to (B, N, D)."""
+        """Transform each of N states by itself: (B, N, D) to (B, N, D)."""
         return self.norm(states + self.layers(states))  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""MQSPN, whole: text encoder, region proposer, region encoder and query decoder."""
+"""The whole MQSPN network: text encoder, region proposer, region encoder and query decoder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROMPT = "{words} is an entity type about {mask}"
 
 
 class Mqspn(nn.Module):
-    """The four parts that become the four engines.
+    """The whole network as its four parts, each of which becomes one engine.
 
     ``saved`` is a checkpoint folder: the parts' configurations come from there, and their weights
     are left for the checkpoint to fill.
@@ -60,7 +60,7 @@ class Mqspn(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device that holds the weights."""
         return self.query_decoder.null_region.device
 
     def forward(
@@ -88,7 +88,7 @@ class Mqspn(nn.Module):
         region_boxes: Tensor,
         region_scores: Tensor,
     ) -> list[SetPrediction]:
-        """What `forward` does after the text encoder; ``text_states`` (B, L, D)."""
+        """Predict from text states (B, L, D): `forward` without its text encoder."""
         return self.query_decoder(  # type: ignore[no-any-return]
             text_states,
             attention_mask,
@@ -118,7 +118,7 @@ def _tokenise_prompts(settings: Settings, tokenizer: Tokenizer) -> tuple[Tensor,
 
 
 def token_id(tokenizer: Tokenizer, *names: str) -> int:
-    """The id of the first of ``names`` that the tokenizer has; BuildError where it has none."""
+    """Look up the id of the first of ``names`` that the tokenizer has; BuildError if none."""
     for name in names:
         found = tokenizer.token_to_id(name)
         if found is not None:

@@ -25,7 +25,7 @@ _REFUSED = (OSError, ValueError, KeyError)
 def build_transformer(
     auto_class: Any, settings: EncoderSettings, saved: Path | None, **config_overrides: Any
 ) -> Any:
-    """A `transformers` model of ``auto_class`` in its eager attention form.
+    """Build a `transformers` model of ``auto_class``, with eager attention so that it exports.
 
     ``saved`` is a folder with a config.json, as a checkpoint holds: weights are then random, to be
     filled from the checkpoint. Otherwise pretrained weights by hub name or folder, or random ones

@@ -1,4 +1,4 @@
-"""The query decoder: query set, QFNet and set-prediction heads, one exported graph."""
+"""The query decoder: query set, QFNet and prediction heads, exported as one graph."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["QueryDecoder", "SetPrediction"]
 
 @dataclass(frozen=True)
 class SetPrediction:
-    """What one QFNet layer predicts.
+    """The predictions of one QFNet layer for every query.
 
     ``type_log_probs`` (B, Q, T + 1), index 0 "no entity"; ``start_logits``, ``end_logits``
     (B, Q, L); ``region_logits`` (B, Q, R), index 0 the null region. All float32.
@@ -30,7 +30,7 @@ class SetPrediction:
     region_logits: Tensor
 
     def probabilities(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """TYPE_PROBS, START_PROBS, END_PROBS, REGION_PROBS."""
+        """Turn them into TYPE_PROBS, START_PROBS, END_PROBS, REGION_PROBS, all float32."""
         return (
             self.type_log_probs.exp(),
             self.start_logits.sigmoid(),
@@ -40,7 +40,7 @@ class SetPrediction:
 
 
 class QueryDecoder(nn.Module):
-    """From text and region states to a set of grounded entities."""
+    """Predict a set of grounded entities from text and region states."""
 
     def __init__(self, settings: NetworkSettings, *, types: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class QueryDecoder(nn.Module):
         region_scores: Tensor,
         type_states: Tensor,
     ) -> list[SetPrediction]:
-        """Predict entities after every layer, the last one being the answer.
+        """Predict entities after every QFNet layer; the last prediction is the answer.
 
         ``text_states`` (B, L, D), ``attention_mask`` (B, L), ``region_states`` (B, K, D),
         ``region_scores`` (B, K) with 0 for padding, ``type_states`` (T, D).

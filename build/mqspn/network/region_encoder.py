@@ -1,4 +1,4 @@
-"""Region encoder: CLIP's vision transformer on crops cut inside the graph, plus box geometry."""
+"""Encode image regions: CLIP on crops that the graph itself cuts, plus the boxes' geometry."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def crop_regions(images: Tensor, boxes: Tensor, side: int, supersampling: int) -
 
 
 class RegionEncoder(nn.Module):
-    """One state a region: what it looks like (`visual_states`) and where it is (`place`)."""
+    """Encode each region: what it looks like (`visual_states`) and where it is (`place`)."""
 
     mean: Tensor
     std: Tensor
@@ -76,9 +76,10 @@ class RegionEncoder(nn.Module):
         self.register_buffer("std", torch.tensor(settings.pixel_std).view(3, 1, 1), False)
 
     def visual_states(self, pixels: Tensor, boxes: Tensor) -> Tensor:
-        """CLIP's pooled state of each region; what a frozen visual encoder lets one cache.
+        """Compute CLIP's pooled state of each region. With CLIP frozen they can be cached.
 
-        ``pixels`` (B, 3, S, S) uint8, ``boxes`` (B, K, 4) normalised. Returns (B, K, D_visual).
+        ``pixels`` (B, 3, S, S) uint8, ``boxes`` (B, K, 4) normalised x1, y1, x2, y2. Returns
+        (B, K, D_visual).
         """
         B, K, _ = boxes.shape
         images = (pixels.float() / 255.0 - self.mean) / self.std
@@ -87,13 +88,17 @@ class RegionEncoder(nn.Module):
         return pooled.view(B, K, self.visual_width)  # type: ignore[no-any-return]
 
     def place(self, visual_states: Tensor, boxes: Tensor) -> Tensor:
-        """Add the embedding of each box's geometry. Returns REGION_STATES (B, K, D)."""
+        """Project visual states to width D and add the embedding of each box's geometry.
+
+        ``visual_states`` (B, K, D_visual), ``boxes`` (B, K, 4) normalised x1, y1, x2, y2. Returns
+        REGION_STATES (B, K, D).
+        """
         corners, size = boxes, boxes[..., 2:] - boxes[..., :2]
         geometry = self.geometry(torch.cat([corners, size], dim=-1))
         return self.norm(self.projection(visual_states) + geometry)  # type: ignore[no-any-return]
 
     def forward(self, pixels: Tensor, boxes: Tensor) -> Tensor:
-        """PIXELS (B, 3, S, S) uint8 and REGION_BOXES (B, K, 4) to REGION_STATES (B, K, D)."""
+        """Encode REGION_BOXES (B, K, 4) of PIXELS (B, 3, S, S) uint8 as REGION_STATES (B, K, D)."""
         return self.place(self.visual_states(pixels, boxes), boxes)
 
 

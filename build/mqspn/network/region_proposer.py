@@ -1,4 +1,4 @@
-"""Region proposer: a class-agnostic detector, any DETR-family `transformers` model."""
+"""Propose regions with a class-agnostic detector, any DETR-family `transformers` model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SOFTMAX_DETECTORS = frozenset({"detr", "table-transformer", "yolos"})
 
 
 class RegionProposer(nn.Module):
-    """The K best-scored boxes of an image; the score of a box is its best class score."""
+    """Find the K best-scored boxes of an image; a box's score is its best class score."""
 
     mean: Tensor
     std: Tensor
@@ -45,11 +45,11 @@ class RegionProposer(nn.Module):
         self.register_buffer("std", torch.tensor(settings.pixel_std).view(3, 1, 1), False)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """uint8 (B, 3, S, S) to the detector's float input."""
+        """Turn uint8 pixels (B, 3, S, S) into the detector's float input."""
         return (pixels.float() / 255.0 - self.mean) / self.std
 
     def forward(self, pixels: Tensor, image_size: Tensor) -> tuple[Tensor, Tensor]:
-        """Propose regions.
+        """Propose K regions an image.
 
         ``pixels`` (B, 3, S, S) uint8; ``image_size`` (B, 2) int32, 0 where there is no image.
         Returns REGION_BOXES (B, K, 4) float32, normalised x1, y1, x2, y2 in [0, 1], and

@@ -1,4 +1,4 @@
-"""Text encoder: any BERT-type `transformers` encoder, projected to the decoder's width."""
+"""Encode texts with any BERT-type `transformers` encoder, projected to the decoder's width."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["TextEncoder"]
 
 
 class TextEncoder(nn.Module):
-    """Token states of a text; also the type prompts' states at [MASK].
+    """Encode the tokens of texts; also the type prompts, each by its state at [MASK].
 
     ``prompt_ids`` (T, P) and ``prompt_mask`` (T, P) are the tokenised prompts and
     ``mask_token_id`` the [MASK] each holds once. ``longest``: the most tokens a text may have.
@@ -54,12 +54,15 @@ class TextEncoder(nn.Module):
         self.mask_token_id = mask_token_id
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """``input_ids``, ``attention_mask`` (B, L) int32 to TEXT_STATES (B, L, D) float32."""
+        """Encode ``input_ids`` as TEXT_STATES (B, L, D) float32.
+
+        ``input_ids`` and ``attention_mask``: (B, L) int32.
+        """
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         return self.projection(states)  # type: ignore[no-any-return]
 
     def type_states(self) -> Tensor:
-        """The state at [MASK] of each type's prompt, (T, D)."""
+        """Compute each type prompt's state at [MASK], (T, D) float32."""
         states = self(self.prompt_ids, self.prompt_mask)  # (T, P, D)
         at_mask = torch.eq(self.prompt_ids, self.mask_token_id).to(states.dtype)  # (T, P)
         return torch.einsum("tp,tpd->td", at_mask, states)

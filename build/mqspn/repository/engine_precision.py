@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["NOT_QUANTISED", "engine_precision"]
 
 #: Graphs that `--precision int8` leaves as they are in FP16, with what quantising each one costs on
-#: synthetic posts (docs/engines.md); 0.2 points of F1 are allowed.
+#: synthetic posts (docs/experiments/int8.md); 0.2 points of F1 are allowed.
 NOT_QUANTISED: dict[str, str] = {
     "region_proposer": "other boxes are chosen: EEG and GMNER lose 0.31 points",
     "region_encoder": "with the text encoder, GMNER loses 0.03 to 0.24 points, by set",

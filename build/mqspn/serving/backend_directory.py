@@ -1,4 +1,4 @@
-"""The private folder of links that a server runs from, and the environment that goes with it.
+"""Make the private folder of links that a server runs from, and the server's environment.
 
 Triton's Python backend wants the stub of the right Python in its own folder; the wheel keeps one
 for each version elsewhere, and site-packages is not ours to write to. The stub is a Python
@@ -29,7 +29,7 @@ def link_backends(
     folder: Path,
     python: tuple[int, int] = sys.version_info[:2],
 ) -> Path:
-    """Make ``folder``/backends with links to every backend and the stub for ``python``; its path.
+    """Link every backend, and the stub for ``python``, in ``folder``/backends; return its path.
 
     An installation that carries one stub, inside the backend's own folder, is used as it is.
     Raises ServerNotFoundError where there is no stub for this Python.
@@ -68,7 +68,7 @@ def server_environment(
     environment: Mapping[str, str] = os.environ,
     search_path: Sequence[str] | None = None,
 ) -> dict[str, str]:
-    """``environment`` with what a server and its stubs need, made in ``folder``.
+    """Add to ``environment`` what a server and its stubs need, made in ``folder``.
 
     ``python_library`` comes from `find_python_library`; its folder may hold other libraries, so
     only a link to it goes on the library path. ``search_path``: where the stubs import from, by

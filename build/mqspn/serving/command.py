@@ -1,4 +1,4 @@
-"""`mqspn serve`: a Triton server in the foreground, until Ctrl-C or SIGTERM."""
+"""The command `mqspn serve`: run Triton in the foreground, until Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def serve(
     # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     server = TritonServer(settings)
-    typer.echo(f"starting Triton on {settings.repository} ({profile} profile)", err=True)
+    typer.echo(f"starting Triton on {settings.repository} (serving profile {profile})", err=True)
     try:
         server.start()
         typer.echo(_ready_line(settings))
@@ -103,7 +103,7 @@ def serve(
 
 
 def default_repository() -> Path:
-    """`model_repository/` of the current folder, else the one of the source checkout."""
+    """Find `model_repository/` in the current folder, else in the source checkout."""
     here = Path("model_repository")
     checkout = Path(__file__).resolve().parents[3] / "model_repository"
     return checkout if not here.is_dir() and checkout.is_dir() else here

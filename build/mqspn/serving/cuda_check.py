@@ -1,4 +1,4 @@
-"""Whether a repository's CUDA profile can be served here, asked before a server is started."""
+"""Check that serving profile cuda can run here, before a server is started."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["check_cuda", "cuda_providers"]
 
 
 def check_cuda(repository: Path) -> None:
-    """Raise ProviderRefusedError where the CUDA profile of ``repository`` cannot run here.
+    """Raise ProviderRefusedError where ``repository`` cannot be served here as profile cuda.
 
     One sentence: what was found, what is needed, the command that mends it. Whether a provider
     that is installed starts as well is seen when the models are loaded, and refused there.
@@ -39,7 +39,7 @@ def check_cuda(repository: Path) -> None:
 
 
 def cuda_providers(repository: Path) -> dict[str, str]:
-    """The execution provider that the CUDA profile of each engine of ``repository`` names."""
+    """Read which execution provider each engine has under serving profile cuda, by model."""
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
 

@@ -1,8 +1,8 @@
-"""Why a server cannot be started.
+"""The errors of starting a server, one class for each reason.
 
     ServerError
     ├── PlatformError            not Linux on x86-64, or a Python without a Python backend
-    ├── ServerNotFoundError      no tritonserver, or one without a backend the profile needs
+    ├── ServerNotFoundError      no tritonserver, or one without a backend it needs
     ├── PythonLibraryError       no libpython to run the Python backend in
     ├── RepositoryMissingError   no model repository there
     ├── PlanRefusedError         a TensorRT plan that is not for this graph, TensorRT or GPU
@@ -39,7 +39,7 @@ class PlatformError(ServerError):
 
 
 class ServerNotFoundError(ServerError):
-    """There is no `tritonserver` here, or it lacks a backend that the profile needs."""
+    """There is no `tritonserver` here, or it lacks a backend that the serving profile needs."""
 
 
 class PythonLibraryError(ServerError):
@@ -51,11 +51,11 @@ class RepositoryMissingError(ServerError):
 
 
 class PlanRefusedError(ServerError):
-    """A plan of the GPU profile is absent, or not for this graph, this TensorRT or this GPU."""
+    """A TensorRT plan (serving profile gpu) is absent, or not for this graph, TensorRT or GPU."""
 
 
 class ProviderRefusedError(ServerError):
-    """The CUDA profile cannot run here: no GPU, no ONNX Runtime for it, or no such profile."""
+    """Serving profile cuda cannot run: no GPU, no ONNX Runtime for it, or not in the repository."""
 
 
 class PortInUseError(ServerError):

@@ -1,4 +1,4 @@
-"""Find a `tritonserver` with the backends that a profile needs."""
+"""Find a `tritonserver` with the backends that a serving profile needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _INSTALL = "pip install 'mqspn-triton[server]'"
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """One `tritonserver`: its ``executable`` and ``root``, the folder with `backends/`.
+    """An installed `tritonserver`: its ``executable`` and ``root``, the folder with `backends/`.
 
     ``stubs``: a folder with a Python backend stub for each Python version, or None where the stub
     lies in the Python backend's own folder. ``libraries``: what it needs on the library path.
@@ -39,7 +39,7 @@ class Installation:
         return self.root / "caches"
 
     def lacks(self, profile: str) -> list[str]:
-        """The backends that ``profile`` needs and this installation does not have."""
+        """List the backends that serving profile ``profile`` needs and this one does not have."""
         needed = ("python", "tensorrt") if profile == "gpu" else ("python",)
         return [name for name in needed if not (self.backends / name).is_dir()]
 
@@ -64,7 +64,7 @@ def check_platform(
 
 
 def find_server(profile: str, executable: Path | None = None) -> Installation:
-    """The first `tritonserver` with the backends of ``profile``.
+    """Find the first `tritonserver` with the backends of serving profile ``profile``.
 
     ``executable``, where given, is the only one looked at. Otherwise: the one in the wheel, the
     one on PATH, the one of NVIDIA's container. Raises ServerNotFoundError.

@@ -1,4 +1,4 @@
-"""One Triton server as a context manager: started, ready, stopped, nothing left behind."""
+"""Start a Triton server, wait until it is ready, stop it; nothing is left behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _EXIT_GRACE_S = 2.0
 
 
 class TritonServer:
-    """A Triton server on one model repository.
+    """A Triton server on one model repository, as a context manager.
 
     >>> with TritonServer(ServerSettings(repository=Path("model_repository"))) as server:
     ...     client = tritonclient.grpc.InferenceServerClient(server.url)
@@ -109,7 +109,10 @@ class TritonServer:
             raise
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """Wait until the server ends; its exit code. Raises TimeoutError after ``timeout_s``."""
+        """Wait until the server ends; return its exit code.
+
+        Raises TimeoutError after ``timeout_s`` seconds.
+        """
         if self._process is None:
             raise ServerError("this server was not started")
         if timeout_s is None:
@@ -149,7 +152,7 @@ class TritonServer:
         self.stop()
 
     def failure(self) -> str:
-        """What the log gives as the reason why the server ended; empty where it gives none."""
+        """Read from the log why the server ended; empty where it does not say."""
         return "\n".join(failure_lines(self._read_log(), was_ready=self._was_ready))
 
     def __enter__(self) -> TritonServer:

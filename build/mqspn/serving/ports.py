@@ -1,4 +1,4 @@
-"""Whether a port can be opened, and ports that can."""
+"""Check that a port can be opened, and find free ones."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_port(host: str, port: int, option: str) -> None:
 
 
 def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
-    """``count`` different ports that nothing listens on just now."""
+    """Find ``count`` different ports that nothing listens on just now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for s in sockets:
@@ -43,7 +43,7 @@ def free_ports(count: int, host: str = "127.0.0.1") -> list[int]:
 
 
 def is_listening(host: str, port: int, timeout_s: float = 1.0) -> bool:
-    """Whether something accepts connections on ``port``; of all addresses, loopback is asked."""
+    """Tell whether something accepts connections on ``port``; for "0.0.0.0", on loopback."""
     try:
         socket.create_connection((_reachable(host), port), timeout=timeout_s).close()
     except OSError:
@@ -52,7 +52,7 @@ def is_listening(host: str, port: int, timeout_s: float = 1.0) -> bool:
 
 
 def format_address(host: str, port: int) -> str:
-    """``host:port`` as a local caller writes it, an IPv6 host in brackets."""
+    """Write ``host:port`` as a local caller does, an IPv6 host in brackets."""
     host = _reachable(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

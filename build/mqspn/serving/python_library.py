@@ -16,7 +16,7 @@ __all__ = ["find_python_library"]
 def find_python_library(
     version: tuple[int, int] = sys.version_info[:2], directories: Sequence[Path] | None = None
 ) -> Path | None:
-    """The path of `libpythonX.Y.so.1.0`, or None where the system's loader finds it by itself.
+    """Find `libpythonX.Y.so.1.0`; None where the system's loader finds it by itself.
 
     ``directories``, where given, are the only places looked at. Raises PythonLibraryError with the
     commands that install it.

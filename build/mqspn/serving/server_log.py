@@ -1,4 +1,4 @@
-"""What a Triton server's log says about why it ended."""
+"""Read from a Triton server's log why it ended."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LAST_WORDS = 10
 
 
 def failure_lines(log: str, *, was_ready: bool, limit: int = 12) -> list[str]:
-    """The reasons in ``log``, in order, each once and on one line; at most ``limit``.
+    """List the reasons in ``log``, in order, each once and on one line; at most ``limit``.
 
     Of a server that did not become ready these are its errors, the first ones. Of one that was
     ready they are what stands at its end: the signal that it received, the last errors. A Python

@@ -1,4 +1,4 @@
-"""How a server is started: the settings, and the command line they make."""
+"""The settings of a server, and the `tritonserver` command line they make."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _OPERATOR_APIS = "model-repository,model-config,shared-memory,statistics,trace,l
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
-    """A server's repository, profile, addresses and limits.
+    """The settings of a server: repository, serving profile, addresses, limits.
 
-    ``profile``: "cpu" or "cuda" (each model's `configs/<profile>.pbtxt`) or "gpu" (its
-    `config.pbtxt`).
+    ``profile``: the serving profile, "cpu" or "cuda" (each model's `configs/<profile>.pbtxt`) or
+    "gpu" (its `config.pbtxt`).
     ``tritonserver``: the executable; None looks for one. ``log_file``: where the server's output
     goes, overwritten; None keeps it only while the server runs. ``ready_timeout_s`` bounds the
     start, models loaded and warmed up. ``exit_timeout_s`` bounds the stop; then the server is
@@ -30,8 +30,8 @@ class ServerSettings:
     `operator-key`); None makes a random one, so that nobody has it. ``extra_args`` go to
     `tritonserver` last and so win over the arguments above them.
 
-    Raises ServerError for a port out of range or used twice, an unknown profile, a port among
-    ``extra_args``, or a key with other characters than letters, digits, - and _.
+    Raises ServerError for a port out of range or used twice, an unknown serving profile, a port
+    among ``extra_args``, or a key with other characters than letters, digits, - and _.
     """
 
     repository: Path
@@ -50,7 +50,7 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         if self.profile not in SERVING_PROFILES:
-            raise ServerError(f"unknown profile {self.profile!r}: cpu, cuda or gpu")
+            raise ServerError(f"unknown serving profile {self.profile!r}: cpu, cuda or gpu")
         for name, port in self.ports.items():
             if not 1 <= port <= 65535:
                 raise ServerError(f"{name} must be from 1 to 65535, not {port}")
@@ -64,7 +64,7 @@ class ServerSettings:
 
     @property
     def ports(self) -> dict[str, int]:
-        """Each port that is opened, by the name of its option, in the order of their opening."""
+        """List the ports that are opened, by option name, in the order of their opening."""
         ports = {"grpc": self.grpc_port, "http": self.http_port, "metrics": self.metrics_port}
         return {
             f"--{name}-port": port
@@ -74,11 +74,11 @@ class ServerSettings:
 
     @property
     def tls(self) -> bool:
-        """Whether ``extra_args`` turn on TLS for gRPC."""
+        """Tell whether ``extra_args`` turn on TLS for gRPC."""
         return any(arg.startswith("--grpc-use-ssl") for arg in self.extra_args)
 
     def arguments(self, *, backends: Path, caches: Path, shm_prefix: str) -> list[str]:
-        """The arguments of `tritonserver`.
+        """Make the command-line arguments of `tritonserver`.
 
         ``backends`` and ``caches`` are its folders of shared libraries; ``shm_prefix`` starts the
         names of the Python backend's shared memory regions in /dev/shm.

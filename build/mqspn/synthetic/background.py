@@ -1,4 +1,4 @@
-"""Backgrounds: soft, cluttered pictures without contours, so that objects stand out."""
+"""Draw backgrounds: soft, cluttered pictures without contours, so that objects stand out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Paint = Callable[[Random, Image.Image, ImageDraw.ImageDraw], None]
 
 
 def draw_background(rng: Random, width: int, height: int) -> Image.Image:
-    """An RGB picture of width x height pixels that shows nothing with a look of its own.
+    """Draw an RGB picture of width x height pixels that shows no object of any class.
 
     It is drawn at half size and enlarged, which blurs it like the back of a photograph.
     """

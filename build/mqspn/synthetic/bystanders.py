@@ -1,4 +1,4 @@
-"""Object classes that nobody names: they are only ever in the way."""
+"""Draw things that no sentence names: a dog, a tree. They are only ever in the way."""
 
 from __future__ import annotations
 

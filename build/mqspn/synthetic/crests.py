@@ -1,4 +1,4 @@
-"""Object classes of organisations: club crests and company signs."""
+"""Draw organisations: club crests and company signs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Object classes of places: landmarks."""
+"""Draw places: each by its landmark."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pen that draws cartoon objects on a transparent square.
+"""Draw cartoon objects on a transparent square, with a pen.
 
 All coordinates are in units of a 100 x 100 square, x to the right and y down, whatever the
 number of pixels behind it.
@@ -24,7 +24,7 @@ _INK_RADIUS = 4
 
 
 class Pen:
-    """Draws on a transparent square of 100 x 100 units."""
+    """A pen that draws on a transparent square of 100 x 100 units."""
 
     def __init__(self) -> None:
         side = CANVAS * _SUPERSAMPLING
@@ -32,30 +32,30 @@ class Pen:
         self._draw = ImageDraw.Draw(self._image)
 
     def oval(self, x1: float, y1: float, x2: float, y2: float, fill: Fill) -> None:
-        """A filled ellipse inside the box x1, y1, x2, y2."""
+        """Draw a filled ellipse inside the box x1, y1, x2, y2."""
         self._draw.ellipse(_scaled(x1, y1, x2, y2), fill=fill)
 
     def disc(self, x: float, y: float, radius: float, fill: Fill) -> None:
-        """A filled circle around x, y."""
+        """Draw a filled circle around x, y."""
         self.oval(x - radius, y - radius, x + radius, y + radius, fill)
 
     def ring(self, x: float, y: float, radius: float, fill: Fill, width: float) -> None:
-        """A circle line whose outer edge has the radius given."""
+        """Draw a circle line whose outer edge has the radius given."""
         box = _scaled(x - radius, y - radius, x + radius, y + radius)
         self._draw.ellipse(box, outline=fill, width=round(width * _SCALE))
 
     def box(
         self, x1: float, y1: float, x2: float, y2: float, fill: Fill, corner: float = 0
     ) -> None:
-        """A filled rectangle, with rounded corners where `corner` > 0."""
+        """Draw a filled rectangle, with rounded corners where `corner` > 0."""
         self._draw.rounded_rectangle(_scaled(x1, y1, x2, y2), corner * _SCALE, fill=fill)
 
     def poly(self, points: Sequence[float], fill: Fill) -> None:
-        """A filled polygon through x, y, x, y, ..."""
+        """Draw a filled polygon through x, y, x, y, ..."""
         self._draw.polygon(_scaled(*points), fill=fill)
 
     def line(self, points: Sequence[float], fill: Fill, width: float) -> None:
-        """A line with round ends through x, y, x, y, ..."""
+        """Draw a line with round ends through x, y, x, y, ..."""
         self._draw.line(_scaled(*points), fill=fill, width=round(width * _SCALE), joint="curve")
         for x, y in ((points[0], points[1]), (points[-2], points[-1])):
             self.disc(x, y, width / 2, fill)
@@ -71,18 +71,18 @@ class Pen:
         fill: Fill,
         width: float,
     ) -> None:
-        """An ellipse's line from angle `start` to `end`, in degrees clockwise from the right."""
+        """Draw an ellipse's line from `start` to `end`, in degrees clockwise from the right."""
         box = _scaled(x1, y1, x2, y2)
         self._draw.arc(box, start, end, fill=fill, width=round(width * _SCALE))
 
     def pie(
         self, x1: float, y1: float, x2: float, y2: float, start: float, end: float, fill: Fill
     ) -> None:
-        """An ellipse's sector from angle `start` to `end`, in degrees clockwise from the right."""
+        """Fill an ellipse's sector from `start` to `end`, in degrees clockwise from the right."""
         self._draw.pieslice(_scaled(x1, y1, x2, y2), start, end, fill=fill)
 
     def half(self, x1: float, y1: float, x2: float, y2: float, fill: Fill) -> None:
-        """The upper half of an ellipse: x1, y1, x2, y2 is the box of that half."""
+        """Draw the upper half of an ellipse: x1, y1, x2, y2 is the box of that half."""
         self.pie(x1, y1, x2, 2 * y2 - y1, 180, 360, fill)
 
     def star(
@@ -95,7 +95,7 @@ class Pen:
         inner: float = 0.42,
         turn: float = 0,
     ) -> None:
-        """A star around x, y; `inner` is the ratio of its two radii, `turn` in degrees."""
+        """Draw a star around x, y; `inner` is the ratio of its two radii, `turn` in degrees."""
         corners: list[float] = []
         for step in range(2 * points):
             angle = math.radians(turn - 90 + step * 180 / points)
@@ -104,7 +104,7 @@ class Pen:
         self.poly(corners, fill)
 
     def text(self, x: float, y: float, words: str, size: float, fill: Fill) -> None:
-        """Letters `size` units high, centred at x, y."""
+        """Write letters `size` units high, centred at x, y."""
         font = ImageFont.load_default(size * _SCALE)
         self._draw.text(
             (x * _SCALE, y * _SCALE),
@@ -117,7 +117,7 @@ class Pen:
         )
 
     def clip(self, painted: Draw, mask: Draw) -> None:
-        """Draws what `painted` draws, but only where `mask` draws."""
+        """Draw what `painted` draws, but only where `mask` draws."""
         paint, cut = Pen(), Pen()
         painted(paint)
         mask(cut)
@@ -126,7 +126,7 @@ class Pen:
         self._image.paste(paint._image.convert("RGB"), (0, 0), alpha)
 
     def finished(self) -> Image.Image:
-        """The drawing with an ink contour: RGBA, CANVAS x CANVAS pixels."""
+        """Return the drawing with an ink contour: RGBA, CANVAS x CANVAS pixels."""
         drawing = self._image.resize((CANVAS, CANVAS), Image.Resampling.BOX)
         contour = drawing.getchannel("A").filter(ImageFilter.MaxFilter(2 * _INK_RADIUS + 1))
         inked = Image.new("RGBA", drawing.size, (*_INK, 0))

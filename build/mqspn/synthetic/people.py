@@ -1,4 +1,4 @@
-"""Object classes of people: busts told apart by hair, clothes and what they carry."""
+"""Draw people: busts told apart by hair, clothes and what they carry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Person:
     number: str = ""
 
     def draw(self, pen: Pen) -> None:
-        """Draws the bust: hair behind, body, head, face, hair in front, extras."""
+        """Draw the bust: hair behind, body, head, face, hair in front, extras."""
         if self.hair in HAIR_BEHIND:
             HAIR_BEHIND[self.hair](pen, self.hair_colour)
         pen.box(43, 50, 57, 68, self.skin)

@@ -1,4 +1,7 @@
-"""Posts: a sentence with an image that may show what it names, and a split of them on disk."""
+"""Compose synthetic posts, and write a split of them to disk.
+
+A post is a sentence with an image that may show what the sentence names.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from tqdm import tqdm
 from mqspn.errors import BuildError
 from mqspn.files.replace import replace_text
 from mqspn.synthetic.object_classes import OBJECT_CLASSES
-from mqspn.synthetic.scene import Box, DrawnObject, compose_scene
+from mqspn.synthetic.scene import Box, SceneObject, compose_scene
 from mqspn.synthetic.sentences import (
     AMBIGUOUS_CONTEXT,
     AMBIGUOUS_IMAGE,
@@ -45,7 +48,10 @@ _BYSTANDERS = tuple(name for name in OBJECT_CLASSES if name not in _ENTITY_CLASS
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """One post. `jpeg` is None for a post without image, which then has no objects.
+    """A synthetic post: sentence, image, the objects in the image, tags.
+
+    `jpeg` is None for a post without image, which then has no objects. `size` is the image's
+    (width, height) in pixels, (0, 0) without image.
 
     Boxes are integer pixels of the saved image, x2 and y2 exclusive.
     """
@@ -54,11 +60,11 @@ class Post:
     sentence: Sentence
     jpeg: bytes | None
     size: tuple[int, int]
-    objects: tuple[DrawnObject, ...]
+    objects: tuple[SceneObject, ...]
     tags: tuple[str, ...]
 
     def boxes_of(self, mention: Mention) -> tuple[Box, ...]:
-        """The boxes of what the mention names; none where it is not in the image."""
+        """Return the boxes of what the mention names; none where it is not in the image."""
         if mention.entity is None or mention.entity.object_class is None:
             return ()
         return tuple(
@@ -66,17 +72,17 @@ class Post:
         )
 
     def named_classes(self) -> frozenset[str]:
-        """The object classes of all that the sentence names, in the image or not."""
+        """Return the object classes that the sentence names, in the image or not."""
         return _named_classes(self.sentence)
 
 
-def draw_post(*, split: str, seed: int, index: int) -> Post:
-    """The post `index` of a split: the same for the same arguments, whatever else is drawn."""
+def synthesize_post(*, split: str, seed: int, index: int) -> Post:
+    """Make post `index` of a split. Its random numbers depend on the arguments alone."""
     rng = Random(f"{seed}/{split}/{index}")
     kind = rng.choices(list(_KIND_WEIGHTS), weights=list(_KIND_WEIGHTS.values()))[0]
     sentence = write_sentence(rng, split=split, kind=kind)
     tags = set(sentence.tags)
-    objects: tuple[DrawnObject, ...] = ()
+    objects: tuple[SceneObject, ...] = ()
     jpeg, size = None, (0, 0)
     if kind != AMBIGUOUS_IMAGE and rng.random() < 0.11:
         tags.add("no_image")
@@ -111,15 +117,18 @@ def draw_post(*, split: str, seed: int, index: int) -> Post:
     )
 
 
-def draw_posts(*, split: str, count: int, seed: int, output: Path, progress: bool = False) -> None:
-    """Writes posts 0 to count - 1 of a split: a drawn data set in the layout of Twitter-GMNER.
+def synthesize_posts(
+    *, split: str, count: int, seed: int, output: Path, progress: bool = False
+) -> None:
+    """Write `count` synthetic posts of a split, as a data set in the layout of Twitter-GMNER.
 
     Under `output` appear `txt/<split>.txt`, `xml/<id>.xml` for each post that shows something it
     names, `images/<id>.jpg` for each post with an image, and `annotations/<split>.jsonl` with all
-    that was drawn. The same arguments give the same bytes. Another split may be in the folder.
+    objects of each image. The same arguments give the same bytes. Another split may be in the
+    folder. `progress`: show a bar on standard error.
 
     Raises:
-        BuildError: `split`, `count` or `seed` is not one that can be drawn.
+        BuildError: `split`, `count` or `seed` is out of range; the message says the range.
         FileExistsError: the folder has this split already.
     """
     if split not in TEMPLATES:
@@ -140,8 +149,8 @@ def draw_posts(*, split: str, count: int, seed: int, output: Path, progress: boo
     for folder in ("txt", "xml", "images", "annotations"):
         (output / folder).mkdir(parents=True, exist_ok=True)
     notes, texts = [], []
-    for index in tqdm(range(count), desc=f"drawing {split}", unit="post", disable=not progress):
-        post = draw_post(split=split, seed=seed, index=index)
+    for index in tqdm(range(count), desc=f"posts of {split}", unit="post", disable=not progress):
+        post = synthesize_post(split=split, seed=seed, index=index)
         if post.jpeg is not None:
             (output / "images" / f"{post.id}.jpg").write_bytes(post.jpeg)
         xml = _xml(post)
@@ -221,7 +230,7 @@ def _xml(post: Post) -> bytes | None:
 
 
 def _note(post: Post) -> str:
-    """One line of JSON: tags, every drawn object, and the names that mean several things."""
+    """One line of JSON: tags, every object of the image, and the names that mean several things."""
     named = post.named_classes()
     by = "image" if AMBIGUOUS_IMAGE in post.tags else "context"
     note = {

@@ -1,4 +1,4 @@
-"""Object classes of miscellaneous things: products, works and prizes."""
+"""Draw miscellaneous things: products, works and prizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compose an image: objects of given classes, varied and placed on a background.
+"""Compose an image: place objects of given classes, each varied, on a background.
 
 Boxes are integer pixels x1, y1, x2, y2 of the image, from its upper left corner, with x2 and y2
 exclusive (x2 <= width, y2 <= height).
@@ -35,8 +35,8 @@ _SOLID = 96
 
 
 @dataclass(frozen=True, kw_only=True)
-class DrawnObject:
-    """One object in the image: its class, its box and the visible share of its pixels."""
+class SceneObject:
+    """One object in the image: its class, its box in pixels, and its visible share (0 to 1)."""
 
     object_class: str
     box: Box
@@ -45,10 +45,10 @@ class DrawnObject:
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """An RGB image and all its objects, in the order in which they were drawn."""
+    """A composed RGB image and its objects, those at the back first."""
 
     image: Image.Image
-    objects: tuple[DrawnObject, ...]
+    objects: tuple[SceneObject, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +69,11 @@ class _Placed:
 def compose_scene(
     rng: Random, classes: Sequence[str], *, key_classes: Collection[str] = ()
 ) -> Scene:
-    """Draws an image that holds one object for each item of `classes`.
+    """Compose an image that holds one object for each item of `classes`, an object class.
 
-    Objects of `key_classes` are drawn last and stay visible to at least MIN_VISIBLE_KEY, all
-    others to MIN_VISIBLE; no two boxes reach an IoU of MAX_IOU.
+    Each side of the image has 240 to 400 pixels. All chance comes from `rng`. Objects of
+    `key_classes` lie in front and stay visible to at least MIN_VISIBLE_KEY, all others to
+    MIN_VISIBLE; no two boxes reach an IoU of MAX_IOU.
     """
     width, height = _image_size(rng)
     order = sorted(rng.sample(list(classes), len(classes)), key=lambda name: name in key_classes)
@@ -89,7 +90,7 @@ def compose_scene(
     return Scene(
         image=_with_grain(rng, image),
         objects=tuple(
-            DrawnObject(
+            SceneObject(
                 object_class=item.sprite.object_class, box=item.box, visible=round(share, 3)
             )
             for item, share in zip(placed, visible, strict=True)
@@ -207,7 +208,7 @@ def _iou(a: Box, b: Box) -> float:
 
 
 def _with_grain(rng: Random, image: Image.Image) -> Image.Image:
-    """Adds grey noise of up to 24 levels, as of a camera in poor light, to two images in three."""
+    """Add grey noise of up to 24 levels, as of a camera in poor light, to two images in three."""
     if rng.random() < 1 / 3:
         return image
     reach = rng.randint(2, 12)

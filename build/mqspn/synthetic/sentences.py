@@ -1,4 +1,4 @@
-"""Sentences: a template with its slots filled, in the dress of a tweet.
+"""Write sentences: fill the slots of a template, then dress it as a tweet.
 
 Handles (`@ fan_2231`) are made-up and never entities; a hashtag (`# Jordan`, `# TaylorSwift`: two
 words, as in Twitter-GMNER) is an entity where it stands for a name of the world.
@@ -67,11 +67,11 @@ class Sentence:
     tags: frozenset[str]
 
     def name_of(self, mention: Mention) -> str:
-        """The mention's words as they stand in the sentence, joined by a space."""
+        """Return the mention's words as they stand in the sentence, joined by a space."""
         return " ".join(self.words[mention.start : mention.end])
 
     def labels(self) -> tuple[str, ...]:
-        """One BIO label a word."""
+        """Return one BIO label a word: "B-PER", "I-PER", "O"."""
         labels = ["O"] * len(self.words)
         for mention in self.mentions:
             labels[mention.start : mention.end] = [
@@ -121,7 +121,7 @@ class _Draft:
 
 
 def write_sentence(rng: Random, *, split: str, kind: str) -> Sentence:
-    """A sentence of one of KINDS from the templates of a split."""
+    """Write a sentence of `kind`, one of KINDS, from the templates of a split."""
     template = _template(rng, split, kind)
     fillings = _fillings(rng, template, split, kind)
     adjacent = "} {" in template
@@ -151,7 +151,7 @@ def write_sentence(rng: Random, *, split: str, kind: str) -> Sentence:
 
 
 def _template(rng: Random, split: str, kind: str) -> str:
-    """A template that suits the kind; rare constructions are drawn more often than they stand."""
+    """Pick a template that suits the kind; rare constructions come more often than they stand."""
     if kind != PLAIN:
         return rng.choice(_templates(split, kind))
     chance = rng.random()

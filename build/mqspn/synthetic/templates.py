@@ -1,4 +1,4 @@
-"""Sentence templates, apart for train, dev and test.
+"""Sentence templates: train, dev and test each have their own.
 
 Words stand apart by one space. A slot is `{KIND}` or `{KIND2}`: the same slot twice means the same
 name twice, another number another entity. Kinds are those of `world.SLOT_ROLES`. A template with

@@ -1,4 +1,4 @@
-"""What tells drawn people apart: hair, clothes, and what they wear on the head or carry.
+"""Draw what tells people apart: hair, clothes, and what they wear on the head or carry.
 
 Each is drawn for a bust whose head is the ellipse 32, 17, 68, 60 and whose shoulders begin at
 y = 62, in a pen's units.

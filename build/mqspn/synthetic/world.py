@@ -1,4 +1,4 @@
-"""The small world that posts speak of: named entities, their names and object classes."""
+"""List the named entities that synthetic posts speak of, their names and object classes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ PER, LOC, ORG, OTHER = "PER", "LOC", "ORG", "OTHER"
 
 @dataclass(frozen=True, kw_only=True)
 class Entity:
-    """A person, place, organisation or other thing with a name.
+    """A person, place, organisation or other thing with a name, and how images show it.
 
     `type` is PER, LOC, ORG or OTHER (MISC in the papers). `names` mean this entity wherever they
-    stand; `shared_name`, if any, means other entities too. `object_class` is None for an entity
-    that no image ever shows. `role` says which slots of a template it can fill: PER, LOC, ORG, TEAM
-    (a club, which fills ORG too), MISC (a thing one can buy) or EVENT.
+    stand; `shared_name`, if any, means other entities too. `object_class` is the class that shows
+    the entity, None where no image ever does. `role` says which slots of a template it can fill:
+    PER, LOC, ORG, TEAM (a club, which fills ORG too), MISC (a thing one can buy) or EVENT.
     """
 
     names: tuple[str, ...]
@@ -181,7 +181,7 @@ _LAST_NAMES = (
 
 @cache
 def unknown_people(split: str) -> tuple[str, ...]:
-    """Names of people whom no image shows; training has other pairs than dev and test."""
+    """List full names of people whom no image shows; training has other pairs than dev and test."""
     training = split == "train"
     return tuple(
         f"{first} {last}"

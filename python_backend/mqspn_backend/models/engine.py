@@ -1,7 +1,7 @@
-"""Triton model of one ONNX graph: `text_encoder`, `region_proposer` and so on.
+"""The Triton model that runs one ONNX graph: `text_encoder`, `region_proposer` and so on.
 
-Under the CPU profile it moves arrays; where the configuration names an execution provider, tensors
-stay where they lie and go from engine to engine by DLPack.
+Under serving profile cpu it moves arrays. Where the configuration names an execution provider,
+tensors stay where they lie and go from engine to engine by DLPack.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Triton model `postprocess`: the network's probabilities to ENTITIES."""
+"""The Triton model `postprocess`: decode the network's probabilities to ENTITIES."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 
 class TritonPythonModel:
-    """Reads `serving.json` beside its `model.py`."""
+    """Decodes requests to ENTITIES, with the settings of `serving.json` beside its `model.py`."""
 
     def initialize(self, args: dict[str, str]) -> None:
         folder = Path(args["model_repository"]) / args["model_version"]
@@ -41,7 +41,7 @@ class TritonPythonModel:
         return responses
 
     def _answers(self, request: Any) -> list[bytes]:
-        """The B answers of one request, as JSON."""
+        """Decode one request to its B answers, as JSON."""
         inputs: dict[str, Array] = {}
         for name in MODELS["postprocess"].inputs:
             array = input_array(request, name)

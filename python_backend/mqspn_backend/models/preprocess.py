@@ -1,4 +1,4 @@
-"""Triton model `preprocess`: TEXT, IMAGE and REGIONS to the engines' tensors."""
+"""The Triton model `preprocess`: turn TEXT, IMAGE and REGIONS into the engines' tensors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Image = Future[tuple[npt.NDArray[np.uint8], tuple[int, int]]]
 
 
 class TritonPythonModel:
-    """Reads `serving.json` and `tokenizer.json` beside its `model.py`.
+    """Prepares requests, with `serving.json` and `tokenizer.json` beside its `model.py`.
 
     The model's parameter `threads` is the number of images decoded at once. A request of one post
     that can't be read fails with INVALID_ARG; in a request of many the post gets neutral tensors

@@ -1,4 +1,4 @@
-"""Every request gets an answer or an error, and no error tells a client where our files lie."""
+"""Read request tensors and make responses; no error tells a client where our files lie."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Array = npt.NDArray[Any]
 
 
 def input_array(request: Any, name: str) -> Array | None:
-    """A request's input tensor as an array, or None where it was not sent."""
+    """Read a request's input tensor as an array; None where it was not sent."""
     tensor = pb_utils.get_input_tensor_by_name(request, name)
     return None if tensor is None else tensor.as_numpy()
 
 
 def input_dlpack(request: Any, name: str) -> Any | None:
-    """A request's input tensor as a DLPack capsule, where it lies; None where it was not sent."""
+    """Read a request's input tensor as a DLPack capsule, uncopied; None where it was not sent."""
     tensor = pb_utils.get_input_tensor_by_name(request, name)
     return None if tensor is None else tensor.to_dlpack()
 
 
 def bytes_tensor(values: Sequence[bytes]) -> Array:
-    """B byte strings as the (B, 1) object array that a BYTES tensor is made from."""
+    """Put B byte strings into the (B, 1) object array that a BYTES tensor is made from."""
     array = np.empty((len(values), 1), np.object_)
     array[:, 0] = values
     return array
 
 
 def respond(request: Any, values: Mapping[str, Any]) -> Any:
-    """A response with those of ``values`` that the request asked for.
+    """Make a response with those of ``values`` that the request asked for.
 
     A value is an array, or a DLPack capsule of a tensor on the host or a GPU.
     """
@@ -54,14 +54,14 @@ def respond(request: Any, values: Mapping[str, Any]) -> Any:
 
 
 def cancelled(request: Any) -> Any | None:
-    """The answer to a request whose caller has given up, or None where it waits."""
+    """Make the answer to a request whose caller has given up; None where it waits."""
     if not request.is_cancelled():
         return None
     return _error("the request was cancelled", pb_utils.TritonError.CANCELLED)
 
 
 def failure(error: Exception, model: str) -> Any:
-    """The answer to a request that failed: a post's own error in full, any other only logged."""
+    """Make the answer to a failed request: a post's own error in full, any other only logged."""
     if isinstance(error, PostError):
         return _error(str(error), pb_utils.TritonError.INVALID_ARG)
     pb_utils.Logger.log_error("".join(traceback.format_exception(error)))

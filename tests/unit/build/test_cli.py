@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import mqspn_client
 import pytest
 from mqspn.cli import app, main
 from mqspn.data.errors import DataError, Problem
@@ -19,6 +20,7 @@ from mqspn.files.fingerprint import FingerprintError
 from mqspn.repository.errors import RepositoryError
 from mqspn.serving import ServerError
 from mqspn_client import ServerUnreachableError
+from typer.testing import CliRunner
 
 
 def run(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -54,6 +56,20 @@ def test_every_command_is_there() -> None:
     assert run("evaluate", "--help").returncode == 0
 
 
+def test_it_says_its_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"mqspn {mqspn_client.__version__}\n")
+
+
+def test_the_version_waits_until_it_is_asked_for() -> None:
+    code = (
+        "import sys, mqspn; assert 'mqspn_client' not in sys.modules; print(mqspn.__version__)\n"
+        "assert not hasattr(mqspn, '__versoin__')"
+    )
+    ran = run(code=code)
+    assert (ran.returncode, ran.stdout) == (0, f"{mqspn_client.__version__}\n")
+
+
 def test_help_needs_no_torch() -> None:
     code = (
         "import sys; sys.modules['torch'] = None; sys.modules['yaml'] = None\n"
@@ -84,7 +100,10 @@ def test_help_needs_no_torch() -> None:
             ("build", "--checkpoint", "nowhere", "--output", "x", "--cuda-fp16"),
             "fp16 is for tensorrt",
         ),
-        (("draw-posts", "--split", "tset", "--count", "1", "--output", "x"), "tset"),
+        (
+            ("data", "synthesize", "--split", "tset", "--count", "1", "--output", "x"),
+            "'tset' is not one of 'train'",
+        ),
     ],
 )
 def test_errors_are_plain(
@@ -189,13 +208,37 @@ def test_an_interrupt_ends_it_without_a_traceback(
     assert "Traceback" not in capsys.readouterr().err
 
 
-def test_draw_posts_can_be_read_back(tmp_path: Path) -> None:
-    assert (
-        run(
-            "draw-posts", "--split", "dev", "--count", "3", "--seed", "4", "--output", str(tmp_path)
-        ).returncode
-        == 0
-    )
+SYNTHESIZE = ("--split", "dev", "--count", "3", "--seed", "4", "--output")
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_synthetic_posts_can_be_read_back(tmp_path: Path) -> None:
+    assert run("data", "synthesize", *SYNTHESIZE, str(tmp_path)).returncode == 0
     stats = run("data", "stats", str(tmp_path), "--json")
     assert stats.returncode == 0
     assert json.loads(stats.stdout)["dev"]["posts"] == 3
+
+
+def test_the_old_name_writes_the_same_posts_and_names_the_new_one(tmp_path: Path) -> None:
+    line = "mqspn draw-posts is now called mqspn data synthesize\n"
+    new = CliRunner().invoke(app, ["data", "synthesize", *SYNTHESIZE, str(tmp_path / "new")])
+    old = CliRunner().invoke(app, ["draw-posts", *SYNTHESIZE, str(tmp_path / "old")])
+    assert (new.exit_code, old.exit_code) == (0, 0)
+    assert files(tmp_path / "old") == files(tmp_path / "new") != {}
+    assert (old.stdout, old.stderr.count(line)) == ("", 1)
+    assert "draw-posts" not in new.stderr
+
+
+def test_help_shows_the_new_name_only() -> None:
+    whole = CliRunner().invoke(app, ["--help"])
+    data = CliRunner().invoke(app, ["data", "--help"])
+    assert (whole.exit_code, data.exit_code) == (0, 0)
+    assert "synthesize" in data.stdout
+    assert "draw-posts" not in whole.stdout + data.stdout

@@ -17,7 +17,7 @@ from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.export import build_from_checkpoint
 from mqspn.regions.states import compute_region_states
 from mqspn.settings import Settings, load_settings
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 from mqspn.training.examples import make_examples
 from mqspn.training.train import train
 from mqspn_backend.decoding import Prediction
@@ -54,16 +54,16 @@ OWN = {"PER": "human", "LOC": "place-of_interest", "ORG": "brand co", "OTHER": "
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Drawn posts whose labels are a customer's own, and the settings that name them."""
+    """Synthetic posts whose labels are a customer's own, and the settings that name them."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "own.yaml").write_text(TYPES)
     for split, count in (("train", 8), ("dev", 4)):
-        draw_posts(split=split, count=count, seed=3, output=folder / "data")
+        synthesize_posts(split=split, count=count, seed=3, output=folder / "data")
         (folder / "data" / "annotations" / f"{split}.jsonl").unlink()
         path = folder / "data" / "txt" / f"{split}.txt"
         text = path.read_text()
-        for drawn, own in OWN.items():
-            text = text.replace(f"-{drawn}\n", f"-{own}\n")
+        for synthetic, own in OWN.items():
+            text = text.replace(f"-{synthetic}\n", f"-{own}\n")
         path.write_text(text)
     return folder
 

@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from mqspn_client import __version__
 from mqspn_client.command import app
 from PIL import Image
 from typer.testing import CliRunner
@@ -31,6 +32,16 @@ def image(tmp_path, png):
     path = tmp_path / "a.png"
     path.write_bytes(png)
     return path
+
+
+def test_it_says_its_version():
+    done = mqspn("--version")
+    assert (done.exit_code, done.stdout) == (0, f"mqspn-client {__version__}\n")
+
+
+def test_without_arguments_it_lists_its_commands():
+    done = mqspn()
+    assert all(name in done.output for name in ("Usage", "--version", "predict", "batch"))
 
 
 def test_predict_prints_a_table(server, image):

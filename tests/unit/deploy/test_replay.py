@@ -22,7 +22,7 @@ from mqspn.repository import ENGINES
 from mqspn.repository.manifest import manifest_path, read_manifest
 from mqspn.repository.runtime import Gpu, Runtime
 from mqspn.serving.ports import free_ports
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 
 ROOT = Path(__file__).resolve().parents[3]
 REPOSITORY = ROOT / "model_repository"
@@ -416,7 +416,7 @@ def test_the_init_step_checks_entities_with_what_is_installed_there(
 ) -> None:
     """Graphs that find the same pass, one that finds nothing does not; further arguments reach
     `mqspn compile`."""
-    draw_posts(split="test", count=2, seed=0, output=tmp_path / "posts", progress=False)
+    synthesize_posts(split="test", count=2, seed=0, output=tmp_path / "posts", progress=False)
     code = f"""
 from pathlib import Path
 from mqspn.data.reader import read_split

@@ -14,7 +14,7 @@ def test_rows_are_read_with_their_images(post_rows):
     assert {post.id: post.image is not None for post in posts} == {str(i): i < 3 for i in range(6)}
 
 
-def test_the_order_is_drawn_with_the_seed(post_rows):
+def test_the_order_depends_on_the_seed(post_rows):
     ids = [[post.id for post in read_posts(post_rows, seed=seed)] for seed in (1, 1, 2)]
     assert ids[0] == ids[1] != ids[2]
     assert len(read_posts(post_rows, limit=2)) == 2

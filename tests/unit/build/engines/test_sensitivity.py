@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from mqspn.cli import app
 from mqspn.engines.kept_layers import find_layers
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 from typer.testing import CliRunner
 
 
 @pytest.fixture
 def posts_folder(tmp_path: Path) -> Path:
-    draw_posts(split="dev", count=8, seed=1, output=tmp_path / "posts", progress=False)
+    synthesize_posts(split="dev", count=8, seed=1, output=tmp_path / "posts", progress=False)
     return tmp_path / "posts"
 
 
@@ -47,7 +47,7 @@ def test_what_it_cannot_measure_is_named(arguments: list[str], message: str) -> 
 
 
 def test_few_posts_are_refused(demo_repository: Path, tmp_path: Path) -> None:
-    draw_posts(split="dev", count=7, seed=1, output=tmp_path, progress=False)
+    synthesize_posts(split="dev", count=7, seed=1, output=tmp_path, progress=False)
     arguments = ["sensitivity", "--repository", str(demo_repository), "--data", str(tmp_path)]
     result = CliRunner().invoke(app, [*arguments, "--settings", "demo"])
     assert "7 posts are too few: give 8 or more" in str(result.exception)

@@ -1,4 +1,4 @@
-"""`mqspn evaluate` of a tiny checkpoint on drawn posts."""
+"""`mqspn evaluate` of a tiny checkpoint on synthetic posts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from click.testing import Result
 from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.cli import app
 from mqspn.data.reader import read_split
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 from mqspn_backend.serving_settings import DecodingSettings
 from typer.testing import CliRunner
 
@@ -22,8 +22,8 @@ LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    draw_posts(split="test", count=6, seed=3, output=folder)
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthesize_posts(split="test", count=6, seed=3, output=folder)
     return folder
 
 

@@ -16,7 +16,7 @@ from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.files.lock import lock_folder
 from mqspn.regions.propose import load_proposer, propose
 from mqspn.regions.recall import proposal_recall
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -25,9 +25,9 @@ LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    draw_posts(split="train", count=7, seed=1, output=folder)
-    draw_posts(split="dev", count=5, seed=2, output=folder)
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthesize_posts(split="train", count=7, seed=1, output=folder)
+    synthesize_posts(split="dev", count=5, seed=2, output=folder)
     dropped = next(iter(sorted((folder / "images").iterdir())))
     dropped.unlink()  # a text-only post
     return folder

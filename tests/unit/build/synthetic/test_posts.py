@@ -1,4 +1,4 @@
-"""A drawn split, read back from disk as its users read it."""
+"""A synthetic split, read back from disk as its users read it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from mqspn.synthetic import OBJECT_CLASSES, draw_posts
-from mqspn.synthetic.posts import draw_post
+from mqspn.synthetic import OBJECT_CLASSES, synthesize_posts
+from mqspn.synthetic.posts import synthesize_post
 from mqspn.synthetic.scene import MIN_VISIBLE, MIN_VISIBLE_KEY
 from mqspn.synthetic.world import ENTITIES, SENSES
 from PIL import Image
@@ -70,8 +70,8 @@ def read(folder: Path, split: str) -> list[Read]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("drawn")
-    draw_posts(split="train", count=COUNT, seed=7, output=output)
+    output = tmp_path_factory.mktemp("synthetic")
+    synthesize_posts(split="train", count=COUNT, seed=7, output=output)
     return output
 
 
@@ -87,12 +87,12 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 def test_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        draw_posts(split="dev", count=12, seed=3, output=tmp_path / name)
+        synthesize_posts(split="dev", count=12, seed=3, output=tmp_path / name)
     assert everything(tmp_path / "one") == everything(tmp_path / "two")
 
 
 def test_a_post_does_not_depend_on_the_count(tmp_path: Path, folder: Path) -> None:
-    draw_posts(split="train", count=5, seed=7, output=tmp_path)
+    synthesize_posts(split="train", count=5, seed=7, output=tmp_path)
     whole, part = everything(folder), everything(tmp_path)
     for name, content in part.items():
         if name.endswith((".jpg", ".xml")):
@@ -104,26 +104,26 @@ def test_a_post_does_not_depend_on_the_count(tmp_path: Path, folder: Path) -> No
 @pytest.mark.parametrize(("split", "seed"), [("dev", 7), ("train", 8)])
 def test_another_split_or_seed_gives_other_posts(split: str, seed: int) -> None:
     for index in range(5):
-        one = draw_post(split="train", seed=7, index=index)
-        other = draw_post(split=split, seed=seed, index=index)
+        one = synthesize_post(split="train", seed=7, index=index)
+        other = synthesize_post(split=split, seed=seed, index=index)
         assert one.sentence.words != other.sentence.words
         assert one.jpeg is None or one.jpeg != other.jpeg
 
 
 def test_a_second_split_goes_into_the_same_folder(tmp_path: Path) -> None:
-    draw_posts(split="train", count=3, seed=0, output=tmp_path)
+    synthesize_posts(split="train", count=3, seed=0, output=tmp_path)
     before = everything(tmp_path)
-    draw_posts(split="test", count=3, seed=0, output=tmp_path)
+    synthesize_posts(split="test", count=3, seed=0, output=tmp_path)
     after = everything(tmp_path)
     assert before.items() < after.items()
     assert len(read(tmp_path, "test")) == 3
 
 
 def test_a_split_is_never_overwritten(tmp_path: Path) -> None:
-    draw_posts(split="train", count=1, seed=0, output=tmp_path)
+    synthesize_posts(split="train", count=1, seed=0, output=tmp_path)
     before = everything(tmp_path)
     with pytest.raises(FileExistsError, match="choose another output folder"):
-        draw_posts(split="train", count=1, seed=1, output=tmp_path)
+        synthesize_posts(split="train", count=1, seed=1, output=tmp_path)
     assert everything(tmp_path) == before
 
 
@@ -141,7 +141,7 @@ def test_bad_arguments_say_what_to_mend(
 ) -> None:
     good: dict[str, Any] = {"split": "train", "count": 1, "seed": 0}
     with pytest.raises(ValueError, match=message):
-        draw_posts(**{**good, **arguments}, output=tmp_path / "never")
+        synthesize_posts(**{**good, **arguments}, output=tmp_path / "never")
     assert not (tmp_path / "never").exists()
 
 

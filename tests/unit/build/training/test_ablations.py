@@ -12,7 +12,7 @@ from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.files.lock import lock_folder
 from mqspn.network import Mqspn
 from mqspn.settings import load_settings
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 from mqspn.training.ablations import ABLATIONS, ablation_table, run_ablations
 
 SHORT = {"training.vocabulary_size": 400, "training.network.epochs": 1}
@@ -38,7 +38,7 @@ def test_they_run_and_done_work_is_kept(
     ]
     monkeypatch.setattr("mqspn.training.ablations.ABLATIONS", some)
     for seed, (split, count) in enumerate({"train": 12, "dev": 4, "test": 4}.items()):
-        draw_posts(split=split, count=count, seed=seed, output=tmp_path / "data")
+        synthesize_posts(split=split, count=count, seed=seed, output=tmp_path / "data")
     save_checkpoint(checkpoint, tmp_path / "visual")
 
     def run(data: str = "data", visual: str = "visual", **overrides: Any) -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ def test_they_run_and_done_work_is_kept(
     with pytest.raises(ValueError, match=r"other settings \(network\.layers\); name another"):
         run(**{"network.layers": 1})
     for split, count, seed in (("train", 12, 0), ("dev", 4, 1), ("test", 4, 9)):
-        draw_posts(split=split, count=count, seed=seed, output=tmp_path / "other")
+        synthesize_posts(split=split, count=count, seed=seed, output=tmp_path / "other")
     with pytest.raises(ValueError, match="other test posts; name another --work"):
         run(data="other")
     other = Mqspn(checkpoint.settings, checkpoint.tokenizer)

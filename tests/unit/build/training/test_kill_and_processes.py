@@ -16,7 +16,7 @@ import pytest
 import torch
 from mqspn.checkpoint import load_checkpoint
 from mqspn.settings import Settings, load_settings
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 from mqspn.training.stage_state import StateFiles
 from mqspn.training.train import train
 
@@ -35,9 +35,9 @@ def short(tiny_settings: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    draw_posts(split="train", count=22, seed=1, output=folder)
-    draw_posts(split="dev", count=6, seed=2, output=folder)
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthesize_posts(split="train", count=22, seed=1, output=folder)
+    synthesize_posts(split="dev", count=6, seed=2, output=folder)
     return folder
 
 

@@ -12,7 +12,7 @@ from mqspn.checkpoint import Checkpoint
 from mqspn.data.reader import read_split
 from mqspn.regions.states import compute_region_states
 from mqspn.settings import StageSettings
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 from mqspn.training.network import network_stage
 from mqspn.training.processes import join_processes
 from torch import Tensor
@@ -22,7 +22,7 @@ ENCODER_RATE, RATE = 1e-3, 1e-2
 
 def test_frozen_epochs_and_the_encoders_own_rate(checkpoint: Checkpoint, tmp_path: Path) -> None:
     """One step an epoch: AdamW's first step of a parameter is as long as its learning rate."""
-    draw_posts(split="train", count=6, seed=1, output=tmp_path / "data")
+    synthesize_posts(split="train", count=6, seed=1, output=tmp_path / "data")
     training = replace(
         checkpoint.settings.training,
         network=StageSettings(

@@ -19,7 +19,7 @@ from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.evaluation.tune import write_decoding
 from mqspn.files.lock import lock_folder
 from mqspn.settings import Settings, load_settings
-from mqspn.synthetic import draw_posts
+from mqspn.synthetic import synthesize_posts
 from mqspn.training.stage_state import StateFiles
 from mqspn.training.train import train
 
@@ -40,9 +40,9 @@ def short(tiny_settings: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("drawn")
-    draw_posts(split="train", count=24, seed=1, output=folder)
-    draw_posts(split="dev", count=8, seed=2, output=folder)
+    folder = tmp_path_factory.mktemp("synthetic")
+    synthesize_posts(split="train", count=24, seed=1, output=folder)
+    synthesize_posts(split="dev", count=8, seed=2, output=folder)
     return folder
 
 
@@ -190,8 +190,8 @@ def test_a_run_of_other_settings_or_data_is_refused(
     with pytest.raises(ValueError, match=r"other settings \(network\.layers\)"):
         train(load_settings("demo", {**short, "network.layers": 3}), data=data, **arguments)
     other = tmp_path / "other"
-    draw_posts(split="train", count=24, seed=5, output=other)
-    draw_posts(split="dev", count=8, seed=2, output=other)
+    synthesize_posts(split="train", count=24, seed=5, output=other)
+    synthesize_posts(split="dev", count=8, seed=2, output=other)
     with pytest.raises(ValueError, match="other data"):
         train(settings, data=other, **arguments)
 
