@@ -88,7 +88,7 @@ class ServedPredictor:
         """Ask the server; a post it cannot answer has no entities and is in ``failures``.
 
         Raises `mqspn_client.MqspnError` where the fault is not the post's: no server, no access, no
-        such model, or a server that failed on every post; ValueError where proposals are missing,
+        such model, or a server that failed on every post; DataError where proposals are missing,
         cannot be read or belong to another image.
         """
         self.failures = ()

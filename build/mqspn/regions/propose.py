@@ -101,7 +101,7 @@ def propose(
 
     Files that ``output`` already has are kept, so that the same call goes on after a kill; those
     that cannot be read, or whose image file is another by now, are made again. Raises
-    ValueError where no post has an image, where an image cannot be read, where ``output`` holds
+    BuildError where no post has an image, where an image cannot be read, where ``output`` holds
     files of another detector, size or number of regions, and where another process writes there.
     """
     images = {p.id: p for posts in splits.values() for p in posts if p.image is not None}

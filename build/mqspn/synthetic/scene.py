@@ -69,7 +69,7 @@ class _Placed:
 def compose_scene(
     rng: Random, classes: Sequence[str], *, key_classes: Collection[str] = ()
 ) -> Scene:
-    """Compose an image that holds one object for each item of `classes`.
+    """Compose an image that holds one object for each item of `classes`, an object class.
 
     Each side of the image has 240 to 400 pixels. All chance comes from `rng`. Objects of
     `key_classes` lie in front and stay visible to at least MIN_VISIBLE_KEY, all others to

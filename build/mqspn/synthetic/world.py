@@ -15,8 +15,8 @@ class Entity:
     """A person, place, organisation or other thing with a name, and how images show it.
 
     `type` is PER, LOC, ORG or OTHER (MISC in the papers). `names` mean this entity wherever they
-    stand; `shared_name`, if any, means other entities too. `object_class` shows the entity,
-    None where no image ever does. `role` says which slots of a template it can fill:
+    stand; `shared_name`, if any, means other entities too. `object_class` is the class that shows
+    the entity, None where no image ever does. `role` says which slots of a template it can fill:
     PER, LOC, ORG, TEAM (a club, which fills ORG too), MISC (a thing one can buy) or EVENT.
     """
 
