@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +19,7 @@ __all__ = ["BatchT", "Stage"]
 BatchT = TypeVar("BatchT")
 
 
-class Stage(nn.Module, Generic[BatchT]):
+class Stage(nn.Module, ABC, Generic[BatchT]):
     """The module that `mqspn.training.loop.trainer.Trainer` trains; a subclass says on what.
 
     A subclass gives `batch`, `loss` and `parameter_groups`, and where it needs them
@@ -65,21 +66,21 @@ class Stage(nn.Module, Generic[BatchT]):
         self.scored = scored
         self.patience_from = patience_from
 
+    @abstractmethod
     def batch(self, epoch: int, items: NDArray[np.int64]) -> BatchT:
         """Make the batch of ``items`` in ``epoch``, on the CPU."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, batch: BatchT) -> dict[str, Tensor]:
         """Compute the scalars of a batch: "loss", which is minimised, and others to be logged."""
-        raise NotImplementedError
 
     def forward(self, batch: BatchT) -> dict[str, Tensor]:
         """`loss`: by this name the processes' wrapping and mixed precision take part in it."""
         return self.loss(batch)
 
+    @abstractmethod
     def parameter_groups(self) -> list[dict[str, Any]]:
         """List what learns, see `mqspn.training.loop.optimiser.build_optimiser`."""
-        raise NotImplementedError
 
     def frozen_parts(self) -> Sequence[nn.Module]:
         """List the parts that stay in evaluation mode, learn nothing and are not kept."""
@@ -90,7 +91,7 @@ class Stage(nn.Module, Generic[BatchT]):
 
     def score(self) -> Mapping[str, float]:
         """Measure the stage after an epoch, in one process: "score", higher being better."""
-        raise NotImplementedError
+        raise TypeError(f"{self.name} is not scored")
 
     def batches(self, epoch: int, processes: int) -> list[NDArray[np.int64]]:
         """Draw the items of each batch of ``epoch``, over all processes."""
