@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from mqspn.errors import BuildError
 from mqspn.settings.schema import Schema, allowed, find, kind, resolve
@@ -59,7 +58,7 @@ def _check_plain(value: Any, path: Path) -> None:
         )
 
 
-def _reason(detail: ErrorDetails, schema: Schema) -> str:
+def _reason(detail: Mapping[str, Any], schema: Schema) -> str:
     path, name = detail["loc"], detail["type"]
     key, node, given = _dotted(path), find(schema, path), _shown(detail["input"])
     above = resolve(schema, find(schema, path[:-1]))
