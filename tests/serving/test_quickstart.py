@@ -61,7 +61,7 @@ def shown(text: str) -> list[str]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """What a reader stands in: the clone, made of links, with the environment of `make demo`."""
-    sources = ("build", "clients", "demo", "model_repository", "python_backend")
+    sources = ("LICENSE", "build", "clients", "demo", "model_repository", "python_backend")
     for name in ("Makefile", "constraints.txt", "pyproject.toml", *sources):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / ".venv-demo").symlink_to(sys.prefix)
