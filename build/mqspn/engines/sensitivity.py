@@ -13,10 +13,9 @@ import onnx
 from mqspn_backend.engine import OnnxEngine
 from numpy.typing import NDArray
 
-from mqspn.engines.bf16_emulation import runnable_graph
+from mqspn.engines.gates import compare_tensors
 from mqspn.engines.kept_layers import CANDIDATES, KEPT, KeptLayers, find_nodes
 from mqspn.engines.precision import Precision, convert_graph
-from mqspn.engines.tensor_gate import compare_tensors
 from mqspn.parity import Difference
 
 __all__ = ["Sensitivity", "measure_sensitivity"]
@@ -76,7 +75,7 @@ def measure_sensitivity(
             converted = convert_graph(
                 model, graph, low, precision=precision, samples=batches[0], kept=kept
             )
-            runner = OnnxEngine(runnable_graph(low, precision), threads=2)
+            runner = OnnxEngine(converted.runnable, threads=2)
             return len(converted.kept), compare_tensors(model, reference, runner, batches)
 
         for candidate in candidates:

@@ -13,11 +13,10 @@ import pytest
 from mqspn.engines import precision
 from mqspn.engines.bf16_emulation import runnable_graph
 from mqspn.engines.errors import BuilderMissingError, GateError, PrecisionError
-from mqspn.engines.gate import require_passed
+from mqspn.engines.gates import check_tensors, compare_tensors, require_passed
 from mqspn.engines.kept_layers import CANDIDATES, find_layers
 from mqspn.engines.precision import convert_graph
 from mqspn.engines.sensitivity import measure_sensitivity
-from mqspn.engines.tensor_gate import check_tensors, compare_tensors
 from mqspn.repository import ENGINES
 from mqspn_backend.engine import OnnxEngine
 from numpy.typing import NDArray
