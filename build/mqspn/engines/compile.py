@@ -14,13 +14,12 @@ from mqspn.data.posts import Post
 from mqspn.engines.build_progress import Progress
 from mqspn.engines.builder import EngineBuilder
 from mqspn.engines.choices import Precision
-from mqspn.engines.gates import EntityLoss, check_entities, require_passed
+from mqspn.engines.gates import EntityLoss, Reference, check_entities, require_passed
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.engines.job import CompileSettings, EngineJob, check_posts, plan_jobs
 from mqspn.engines.plan_runner import PlanRunner
 from mqspn.engines.precision import convert_graph
 from mqspn.engines.quantisation import choose_posts
-from mqspn.engines.reference import Reference
 from mqspn.parity import Difference
 from mqspn.repository.errors import PlanError
 from mqspn.repository.manifest import write_plan

@@ -6,15 +6,18 @@ answers with a result; `require_passed` is where a refusal becomes an error.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
-
-from numpy.typing import NDArray
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, TypeVar
 
 from mqspn.data.posts import Post
 from mqspn.engines.choices import Precision
 from mqspn.engines.errors import GateError
+from mqspn.engines.graph_pipeline import GraphPipeline
+from mqspn.engines.quantisation import Batch, calibration_batches
+from mqspn.engines.samples import SAMPLE_POSTS, sample_batches, synthetic_posts
 from mqspn.evaluation.metrics import Scores, score
 from mqspn.evaluation.predictors import Predictor
 from mqspn.parity import Difference, Runner, compare_runners, tolerant_difference
@@ -24,10 +27,10 @@ __all__ = [
     "TOLERANCE",
     "EntityLoss",
     "GateResult",
+    "Reference",
     "TensorResult",
     "check_entities",
     "check_tensors",
-    "compare_tensors",
     "require_passed",
 ]
 
@@ -75,33 +78,59 @@ class TensorResult:
         )
 
 
-def compare_tensors(
-    model: str,
-    reference: Runner,
-    candidate: Runner,
-    batches: Sequence[Mapping[str, NDArray[Any]]],
-) -> Difference:
-    """The difference of ``candidate`` from the FP32 ``reference`` on ``batches``, inputs by name.
-
-    See `mqspn.parity.compare_runners` and `tolerant_difference`.
-    """
-    against = f"FP32 over {len(batches)} batches"
-    return compare_runners(
-        model, reference, candidate, batches, measure=tolerant_difference, against=against
-    )
-
-
 def check_tensors(
     model: str,
     reference: Runner,
     candidate: Runner,
-    batches: Sequence[Mapping[str, NDArray[Any]]],
+    batches: Sequence[Batch],
     *,
     precision: Precision,
 ) -> TensorResult:
-    """Measure as `compare_tensors` does, and judge by the tolerance of ``precision``."""
-    difference = compare_tensors(model, reference, candidate, batches)
+    """Judge the difference of ``candidate`` from the FP32 ``reference`` on ``batches``, by name.
+
+    ``precision`` has the tolerance. See `mqspn.parity.compare_runners` and `tolerant_difference`.
+    """
+    against = f"FP32 over {len(batches)} batches"
+    difference = compare_runners(
+        model, reference, candidate, batches, measure=tolerant_difference, against=against
+    )
     return TensorResult(difference=difference, precision=precision)
+
+
+class Reference:
+    """The FP32 graphs of ``repository`` and what they make of sample posts, each at first use.
+
+    Lower precisions are made from it, and they and the plans are held to it by the tensor gate.
+    The posts are those of ``calibrate``, or synthetic ones where there are none.
+    """
+
+    def __init__(self, repository: Path, calibrate: Sequence[Post] = ()) -> None:
+        self._repository = repository
+        self._calibrate = calibrate
+
+    @cached_property
+    def pipeline(self) -> GraphPipeline:
+        return GraphPipeline(self._repository)
+
+    @cached_property
+    def batches(self) -> dict[str, list[Batch]]:
+        """What each graph is converted and compared on, by model name."""
+        if self._calibrate:
+            return sample_batches(self.pipeline, self._calibrate)
+        with synthetic_posts(SAMPLE_POSTS) as posts:
+            return sample_batches(self.pipeline, posts)
+
+    @cached_property
+    def calibration(self) -> dict[str, list[Batch]]:
+        """What INT8 takes each graph's scales from: all posts but those it is compared on."""
+        return calibration_batches(self.pipeline, self._calibrate[SAMPLE_POSTS:])
+
+    def hold(self, model: str, candidate: Runner, precision: Precision) -> Difference:
+        """Hold ``candidate`` against the graph of ``model``; raises GateError where it is off."""
+        reference, batches = self.pipeline.engines[model], self.batches[model]
+        return require_passed(
+            check_tensors(model, reference, candidate, batches, precision=precision)
+        ).difference
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ import onnx
 from mqspn_backend.engine import OnnxEngine
 from numpy.typing import NDArray
 
-from mqspn.engines.gates import compare_tensors
+from mqspn.engines.gates import check_tensors
 from mqspn.engines.kept_layers import CANDIDATES, KEPT, KeptLayers, find_nodes
 from mqspn.engines.precision import Precision, convert_graph
 from mqspn.parity import Difference
@@ -76,7 +76,8 @@ def measure_sensitivity(
                 model, graph, low, precision=precision, samples=batches[0], kept=kept
             )
             runner = OnnxEngine(converted.runnable, threads=2)
-            return len(converted.kept), compare_tensors(model, reference, runner, batches)
+            result = check_tensors(model, reference, runner, batches, precision=precision)
+            return len(converted.kept), result.difference
 
         for candidate in candidates:
             if candidate.graph == model and find_nodes(nodes_of, candidate):
