@@ -121,7 +121,7 @@ def _build(
 ) -> CompiledEngine:
     """Build the plan and write it; refuse one that is too far from FP32 on this machine's GPU."""
     if builder.runs_here:
-        _ = fp32.batches  # what cannot be read is refused before minutes of work
+        _ = fp32.batches  # made now: what cannot be read is refused before minutes of building
     start = time.perf_counter()
     plan = builder.build(job.model, job.source, job.manifest.profile, progress=progress)
     seconds = time.perf_counter() - start
