@@ -36,10 +36,10 @@ from bench.served_engine import ServedEngine
 from bench.server_figures import measure_level
 from bench.torch_network import TorchNetwork, flops_by_engine, network_inputs, posts_by_length
 from mqspn.data.posts import Post
+from mqspn.engines.gates import TOLERANCE, check_tensors
 from mqspn.engines.graph_pipeline import GraphPipeline, graph_paths
 from mqspn.engines.precision import PRECISIONS, Precision
 from mqspn.engines.samples import sample_batches, synthetic_posts
-from mqspn.engines.tensor_gate import TOLERANCE, check_tensors
 from mqspn.evaluation.metrics import PredictedEntity
 from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.evaluation.predictors import ServedPredictor

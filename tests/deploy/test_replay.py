@@ -420,8 +420,8 @@ def test_the_init_step_checks_entities_with_what_is_installed_there(
     code = f"""
 from pathlib import Path
 from mqspn.data.reader import read_split
-from mqspn.engines.entity_gate import check_entities
-from mqspn.engines.gate import require_passed
+from mqspn.engines.gates import check_entities
+from mqspn.engines.gates import require_passed
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.settings import load_settings
 labels = load_settings("demo").label_names

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from mqspn.engines.choices import Precision
 from mqspn.engines.errors import PrecisionError
-from mqspn.engines.precision import Precision
 
 __all__ = ["emulate_bf16", "runnable_graph"]
 

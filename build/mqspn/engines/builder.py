@@ -13,7 +13,7 @@ from typing import Any
 
 from mqspn.engines.build_progress import Progress, progress_monitor, signals_held
 from mqspn.engines.choices import Flavour
-from mqspn.engines.errors import BuilderMissingError, GraphError
+from mqspn.engines.errors import BuilderMissingError, CompileSettingsError, GraphError
 from mqspn.files.replace import replacing
 from mqspn.repository.errors import ShapeProfileError
 from mqspn.repository.graph_check import find_mismatches
@@ -32,12 +32,19 @@ class EngineBuilder:
 
     ``flags`` names the builder flags that every engine is made with: TF32 is off, so that what is
     FP32 in the graph is FP32 on the GPU. ``version`` is the module's, as in "10.12.0.36".
+    ``timing_cache``: a file that keeps what TensorRT timed, read and written; absent at first.
 
-    Raises BuilderMissingError where the module is missing, does not load or is too old.
+    Raises BuilderMissingError where the module is missing, does not load or is too old,
+    CompileSettingsError for a timing cache of TensorRT-RTX.
     """
 
-    def __init__(self, flavour: Flavour) -> None:
-        self.flavour = flavour
+    def __init__(self, flavour: Flavour, timing_cache: Path | None = None) -> None:
+        if timing_cache is not None and flavour == "tensorrt-rtx":
+            raise CompileSettingsError(
+                "TensorRT-RTX times nothing while it compiles: name no timing cache"
+            )
+        self.flavour: Flavour = flavour
+        self.timing_cache = timing_cache
         try:
             self._trt: Any = import_module(FLAVOURS[flavour])
         except (ImportError, OSError) as error:
@@ -63,6 +70,11 @@ class EngineBuilder:
             ) from error
 
     @property
+    def runs_here(self) -> bool:
+        """Whether a plan runs on the GPU it is made on: TensorRT-RTX makes plans without one."""
+        return self.flavour == "tensorrt"
+
+    @property
     def flags(self) -> tuple[str, ...]:
         config = self._config()
         members = self._trt.BuilderFlag.__members__
@@ -74,15 +86,13 @@ class EngineBuilder:
         graph: Path,
         profile: Mapping[str, ShapeRange],
         *,
-        timing_cache: Path | None = None,
         progress: Progress | None = None,
     ) -> bytes:
         """Build the plan of the ONNX ``graph`` of engine ``model`` for shape profile ``profile``.
 
         A Ctrl-C or a SIGTERM has its effect at the builder's next step.
 
-        ``timing_cache``: a file that keeps what the builder timed, read and written; absent at
-        first. Raises GraphError for a graph that cannot be built or whose inputs and outputs are
+        Raises GraphError for a graph that cannot be built or whose inputs and outputs are
         not the model's, ShapeProfileError for an open axis that ``profile`` gives no range.
         """
         with signals_held() as signals:
@@ -90,8 +100,8 @@ class EngineBuilder:
             network = self._read_graph(model, graph)
             config = self._config()
             config.add_optimization_profile(self._profile(model, network, profile))
-            if timing_cache is not None:
-                self._load_timings(config, timing_cache)
+            if self.timing_cache is not None:
+                self._load_timings(config, self.timing_cache)
             monitor = progress_monitor(self._trt, progress, signals)
             config.progress_monitor = monitor
             # A signal that came while the graph was read ends the build at its first step.
@@ -102,8 +112,8 @@ class EngineBuilder:
                 raise GraphError(
                     f"{self.flavour} {self.version} does not build {graph}: {self._why()}"
                 )
-            if timing_cache is not None:
-                with replacing(timing_cache, shared=True) as file:
+            if self.timing_cache is not None:
+                with replacing(self.timing_cache, shared=True) as file:
                     file.write(bytes(config.get_timing_cache().serialize()))
             return bytes(plan)
 

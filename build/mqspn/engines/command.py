@@ -67,23 +67,22 @@ def compile_engines(
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from mqspn.engines.builder import EngineBuilder
     from mqspn.engines.compile import CompiledEngine, compile_repository
-    from mqspn.engines.compile_settings import CompileSettings
+    from mqspn.engines.job import CompileSettings
     from mqspn.engines.kept_layers import KEPT, find_layers
 
     # An ended init step leaves nothing half done: what a Ctrl-C cleans up, so does a SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    compiling = CompileSettings(
-        repository=repository,
-        flavour=engine,
+    wanted = CompileSettings(
         precision=precision,
         output=output,
-        timing_cache=timing_cache,
         force=force,
-        check_entities=[] if check_entities is None else _posts(check_entities, split, settings),
-        calibrate=[] if calibrate is None else _posts(calibrate, "train", settings),
         kept=(*KEPT, *map(find_layers, keep or ())),
     )
+    annotated = [] if check_entities is None else _posts(check_entities, split, settings)
+    calibration = [] if calibrate is None else _posts(calibrate, "train", settings)
+    builder = EngineBuilder(engine, timing_cache)
     console = Console(stderr=True)
     engines = []
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
@@ -93,7 +92,14 @@ def compile_engines(
         def show(phase: str, done: int, steps: int) -> None:
             bar.update(task, description=phase, completed=done, total=steps or None)
 
-        for result in compile_repository(compiling, progress=show):
+        for result in compile_repository(
+            repository,
+            builder,
+            wanted,
+            calibrate=calibration,
+            annotated=annotated,
+            progress=show,
+        ):
             if isinstance(result, CompiledEngine):
                 engines.append(result)
                 console.print(_line(result), highlight=False, soft_wrap=True)

@@ -1,38 +1,28 @@
-"""A model repository's graphs to engines, in steps: plan, convert, gate, build, write.
-
-Each step takes an `EngineJob` and returns it with what it made.
-"""
+"""A model repository's graphs to engines, in steps: plan, convert, gate, build, write."""
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mqspn_backend.engine import OnnxEngine
 
 from mqspn.data.posts import Post
-from mqspn.engines.bf16_emulation import runnable_graph
 from mqspn.engines.build_progress import Progress
 from mqspn.engines.builder import EngineBuilder
-from mqspn.engines.compile_settings import CompileSettings
-from mqspn.engines.entity_gate import EntityLoss, check_entities
-from mqspn.engines.gate import require_passed
-from mqspn.engines.graph_pipeline import GraphPipeline, find_graphs
-from mqspn.engines.job import EngineJob, plan_jobs
+from mqspn.engines.choices import Precision
+from mqspn.engines.gates import EntityLoss, Reference, check_entities, require_passed
+from mqspn.engines.graph_pipeline import GraphPipeline
+from mqspn.engines.job import CompileSettings, EngineJob, check_posts, plan_jobs
 from mqspn.engines.plan_runner import PlanRunner
-from mqspn.engines.precision import Precision, convert_graph
-from mqspn.engines.quantisation import Batch, calibration_batches, choose_posts
-from mqspn.engines.samples import sample_batches, synthetic_posts
-from mqspn.engines.tensor_gate import TensorResult, check_tensors
-from mqspn.files.replace import replacing
-from mqspn.parity import Difference, Runner
+from mqspn.engines.precision import convert_graph
+from mqspn.engines.quantisation import choose_posts
+from mqspn.parity import Difference
 from mqspn.repository.errors import PlanError
-from mqspn.repository.manifest import manifest_path
+from mqspn.repository.manifest import write_plan
 
 __all__ = ["CompiledEngine", "compile_repository"]
 
@@ -55,39 +45,45 @@ class CompiledEngine:
 
 
 def compile_repository(
-    settings: CompileSettings, *, progress: Progress | None = None
+    repository: Path,
+    builder: EngineBuilder,
+    settings: CompileSettings,
+    *,
+    calibrate: Sequence[Post] = (),
+    annotated: Sequence[Post] = (),
+    progress: Progress | None = None,
 ) -> Iterator[CompiledEngine | EntityLoss]:
     """Compile what has no matching plan, yielding each engine as it is done.
 
-    With ``check_entities``, what it says of the whole pipeline comes first, before anything is
-    built. Raises an EngineError (see `mqspn.engines.errors`); the plans yielded so far stay.
+    ``calibrate``: the posts that INT8 takes its scales from; synthetic ones would be wrong for any
+    checkpoint but the demo's. ``annotated``: posts on which the lower precision may not cost F1;
+    what the gate says of them comes first, before anything is built. None: the tensors alone are
+    compared.
+
+    Raises an EngineError (see `mqspn.engines.errors`); the plans yielded so far stay.
     """
-    graphs = find_graphs(settings.repository)
-    builder = EngineBuilder(settings.flavour)
-    jobs = plan_jobs(settings, graphs, builder)
-    _check_targets([job for job in jobs if not job.matches])
+    check_posts(settings.precision, calibrate=calibrate, annotated=annotated)
+    calibrate = choose_posts(calibrate) if calibrate else ()
+    # The entities are those of all graphs together: then none may be left out.
+    jobs = plan_jobs(settings, repository, builder, calibrate, convert_all=bool(annotated))
+    _check_writable([job for job in jobs if not job.matches], builder.timing_cache)
+    fp32 = Reference(repository, calibrate)
     with tempfile.TemporaryDirectory(prefix="mqspn-compile-") as folder:
-        if any(job.needs_samples for job in jobs):
-            fp32 = GraphPipeline(settings.repository)
-            jobs = _sample(jobs, fp32, settings.calibrate)
-        jobs = [_convert(job, Path(folder)) if job.converts else job for job in jobs]
-        if settings.check_entities:
-            lower = GraphPipeline(settings.repository, {job.model: job.runnable for job in jobs})
-            yield require_passed(check_entities(settings.check_entities, fp32, lower))
+        jobs = [_convert(job, fp32, Path(folder)) if job.converts else job for job in jobs]
+        if annotated:
+            lower = GraphPipeline(repository, {job.model: job.runnable for job in jobs})
+            yield require_passed(check_entities(annotated, fp32.pipeline, lower))
         for job in jobs:
-            if not job.matches:
-                job = _build(job, builder, progress)
-                _write(job)
-            yield _result(job)
+            yield _keep(job) if job.matches else _build(job, builder, fp32, progress)
 
 
-def _check_targets(jobs: Sequence[EngineJob]) -> None:
+def _check_writable(jobs: Sequence[EngineJob], timing_cache: Path | None) -> None:
     """Make the folders of what will be written; minutes of work must not end in a file's name."""
     folders = {job.plan.parent: "plans" for job in jobs}
-    for cache in {job.timing_cache for job in jobs if job.timing_cache is not None}:
-        if cache.is_dir():
-            raise PlanError(f"{cache} is a folder; --timing-cache names a file")
-        folders[cache.parent] = "the timing cache"
+    if jobs and timing_cache is not None:
+        if timing_cache.is_dir():
+            raise PlanError(f"{timing_cache} is a folder; --timing-cache names a file")
+        folders[timing_cache.parent] = "the timing cache"
     for folder, what in folders.items():
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -100,92 +96,57 @@ def _check_targets(jobs: Sequence[EngineJob]) -> None:
             ) from error
 
 
-def _sample(
-    jobs: Sequence[EngineJob], fp32: GraphPipeline, calibrate: Sequence[Post]
-) -> list[EngineJob]:
-    """Give every job the inputs that it is converted, calibrated and compared on."""
-    scales: Mapping[str, Sequence[Batch]] = {}
-    with ExitStack() as stack:
-        posts = choose_posts(calibrate) if calibrate else stack.enter_context(synthetic_posts(8))
-        batches = sample_batches(fp32, posts[:8])
-        if any(job.converts and job.precision == "int8" for job in jobs):
-            # Of the calibration posts the first eight give no scales: they are compared on.
-            scales = calibration_batches(fp32, posts[8:])
-    return [
-        replace(
-            job,
-            samples=batches[job.model],
-            calibration=scales.get(job.model, ()) if job.precision == "int8" else (),
-        )
-        for job in jobs
-    ]
-
-
-def _convert(job: EngineJob, folder: Path) -> EngineJob:
+def _convert(job: EngineJob, fp32: Reference, folder: Path) -> EngineJob:
     """Take the graph to its precision, in ``folder``; refuse one that is too far from FP32."""
-    source = folder / f"{job.model}.onnx"
     converted = convert_graph(
         job.model,
         job.graph,
-        source,
+        folder / f"{job.model}.onnx",
         precision=job.precision,
-        samples=job.samples[0],
+        samples=fp32.batches[job.model][0],
         kept=job.kept,
-        calibration=job.calibration,
+        calibration=fp32.calibration[job.model] if job.precision == "int8" else (),
     )
-    runnable = runnable_graph(source, job.precision)
     return replace(
         job,
-        source=source,
-        runnable=runnable,
+        source=converted.graph,
+        runnable=converted.runnable,
         manifest=replace(job.manifest, left_in_fp32=converted.left),
-        graph_gate=require_passed(_gate(job, OnnxEngine(runnable, threads=2))),
+        difference=fp32.hold(job.model, OnnxEngine(converted.runnable, threads=2), job.precision),
     )
 
 
-def _gate(job: EngineJob, candidate: Runner) -> TensorResult:
-    """Hold ``candidate`` against the FP32 graph of ``job``."""
-    reference = OnnxEngine(job.graph, threads=2)
-    return check_tensors(job.model, reference, candidate, job.samples, precision=job.precision)
-
-
-def _build(job: EngineJob, builder: EngineBuilder, progress: Progress | None) -> EngineJob:
-    """Build the plan; refuse one that is too far from FP32 on this machine's GPU."""
+def _build(
+    job: EngineJob, builder: EngineBuilder, fp32: Reference, progress: Progress | None
+) -> CompiledEngine:
+    """Build the plan and write it; refuse one that is too far from FP32 on this machine's GPU."""
+    if builder.runs_here:
+        _ = fp32.batches  # made now: what cannot be read is refused before minutes of building
     start = time.perf_counter()
-    built = builder.build(
-        job.model,
-        job.source,
-        job.manifest.profile,
-        timing_cache=job.timing_cache,
-        progress=progress,
-    )
-    job = replace(job, built=built, seconds=time.perf_counter() - start)
-    if not job.runs_here:
-        return job
-    with PlanRunner(built) as runner:
-        return replace(job, engine_gate=require_passed(_gate(job, runner)))
-
-
-def _write(job: EngineJob) -> None:
-    """Write the plan and its manifest, each of them whole or not at all.
-
-    Cut off between them, the plan counts as unknown and is built again.
-    """
-    manifest = replace(job.manifest, plan_sha256=hashlib.sha256(job.built).hexdigest())
-    with replacing(job.plan, shared=True) as file:
-        file.write(job.built)
-    with replacing(manifest_path(job.plan), shared=True) as file:
-        file.write(manifest.to_json().encode())
-
-
-def _result(job: EngineJob) -> CompiledEngine:
-    built = not job.matches
+    plan = builder.build(job.model, job.source, job.manifest.profile, progress=progress)
+    seconds = time.perf_counter() - start
+    on_gpu = None
+    if builder.runs_here:
+        with PlanRunner(plan) as candidate:
+            on_gpu = fp32.hold(job.model, candidate, job.precision)
+    write_plan(job.plan, plan, job.manifest)
     return CompiledEngine(
         model=job.model,
         plan=job.plan,
         precision=job.precision,
-        size=len(job.built) if built else job.plan.stat().st_size,
-        seconds=job.seconds,
-        graph=job.graph_gate.difference if built and job.graph_gate else None,
-        engine=job.engine_gate.difference if job.engine_gate else None,
+        size=len(plan),
+        seconds=seconds,
+        graph=job.difference,
+        engine=on_gpu,
+    )
+
+
+def _keep(job: EngineJob) -> CompiledEngine:
+    """The plan that is there already."""
+    return CompiledEngine(
+        model=job.model,
+        plan=job.plan,
+        precision=job.precision,
+        size=job.plan.stat().st_size,
+        seconds=None,
     )

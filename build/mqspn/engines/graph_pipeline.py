@@ -49,8 +49,8 @@ def find_graphs(repository: Path) -> dict[str, Path]:
 class GraphPipeline:
     """A `mqspn.evaluation.predictors.Predictor` over the graphs of ``repository``.
 
-    ``graphs`` replaces the graph of some or all engine models, by model name. Raises GraphError
-    naming the file that is missing or cannot be read.
+    ``graphs`` replaces the graph of some or all engine models, by model name; ``engines`` runs
+    them. Raises GraphError naming the file that is missing or cannot be read.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class GraphPipeline:
         try:
             self.settings = ServingSettings.from_file(folder / "serving.json")
             self.tokenizer = TextTokenizer.from_file(self._tokenizer_file, self.settings.buckets)
-            self._engines = {model: OnnxEngine(paths[model], threads=threads) for model in ENGINES}
+            self.engines = {model: OnnxEngine(paths[model], threads=threads) for model in ENGINES}
         except (FileNotFoundError, ValueError) as error:  # what the backend raises of such files
             raise GraphError(
                 f"{error}; make the model repository again with `mqspn build`"
@@ -127,5 +127,5 @@ class GraphPipeline:
         }
         for model in ENGINES:
             feeds = {name: tensors[name] for name in MODELS[model].inputs}
-            tensors |= self._engines[model].run(feeds, MODELS[model].outputs)
+            tensors |= self.engines[model].run(feeds, MODELS[model].outputs)
         return tokens, tensors

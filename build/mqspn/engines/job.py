@@ -1,45 +1,62 @@
-"""One engine's way from a graph to a plan, and the jobs of a whole repository."""
+"""What is to be compiled: the settings that say which plans are wanted, and one job a plan."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import mqspn
+from mqspn.data.posts import Post
 from mqspn.engines.builder import EngineBuilder
-from mqspn.engines.compile_settings import CompileSettings
-from mqspn.engines.kept_layers import KeptLayers
-from mqspn.engines.precision import Precision, converter_version
-from mqspn.engines.quantisation import Batch, calibration_digest, choose_posts
-from mqspn.engines.tensor_gate import TensorResult
+from mqspn.engines.choices import Precision
+from mqspn.engines.errors import CompileSettingsError
+from mqspn.engines.graph_pipeline import find_graphs
+from mqspn.engines.kept_layers import KEPT, KeptLayers
+from mqspn.engines.precision import converter_version
+from mqspn.engines.quantisation import calibration_digest
 from mqspn.files.digest import file_sha256
-from mqspn.repository import ENGINES
+from mqspn.parity import Difference
 from mqspn.repository.engine_precision import engine_precision
-from mqspn.repository.manifest import NO_GPU, Manifest, read_manifest
+from mqspn.repository.manifest import NO_GPU, Manifest, plan_path, read_manifest
 from mqspn.repository.runtime import find_gpus
 from mqspn.repository.shape_profiles import shape_profile
 
-__all__ = ["EngineJob", "plan_jobs"]
+__all__ = ["CompileSettings", "EngineJob", "check_posts", "plan_jobs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileSettings:
+    """What plans are wanted, and where.
+
+    ``output``: a folder for `<model>.plan`; None puts each at its model's `1/model.plan`, where
+    Triton looks. ``force``: build a plan again though a matching one is there. ``kept``: the layers
+    that stay in FP32 in a lower precision; CompileSettingsError for more of them in FP32.
+    """
+
+    precision: Precision
+    output: Path | None = None
+    force: bool = False
+    kept: Sequence[KeptLayers] = KEPT
+
+    def __post_init__(self) -> None:
+        if self.precision == "fp32" and self.kept != KEPT:
+            raise CompileSettingsError(
+                "all layers are in FP32 already: drop --keep, or name a --precision"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineJob:
-    """One engine to compile. Every step of `mqspn.engines.compile` returns it with what it made.
+    """One engine to compile.
 
     Planned: ``manifest`` is what the plan will be, ``graph`` the repository's FP32 graph, ``kept``
     the layers that stay in FP32, ``plan`` where the plan goes, ``matches`` whether it is there
-    already, ``converts`` whether the graph goes to a lower precision. ``timing_cache``: a file, or
-    None.
+    already, ``converts`` whether the graph goes to a lower precision.
 
-    Sampled: ``samples`` is what the graph is converted and compared on, ``calibration`` what INT8
-    takes its scales from.
-
-    Converted: ``source`` is the graph to build from, ``runnable`` the same for ONNX Runtime.
-
-    Built: ``built`` is the plan, made in ``seconds``. ``graph_gate`` and ``engine_gate``: how far
-    the converted graph and the plan are from FP32; None where there was nothing to compare.
+    Converted: ``source`` is the graph to build from, ``runnable`` the same for ONNX Runtime,
+    ``difference`` how far it is from FP32 (None: it is FP32).
     """
 
     manifest: Manifest
@@ -48,15 +65,9 @@ class EngineJob:
     plan: Path
     matches: bool
     converts: bool
-    timing_cache: Path | None
     source: Path
     runnable: Path
-    samples: Sequence[Batch] = ()
-    calibration: Sequence[Batch] = ()
-    built: bytes = b""
-    seconds: float | None = None
-    graph_gate: TensorResult | None = None
-    engine_gate: TensorResult | None = None
+    difference: Difference | None = None
 
     @property
     def model(self) -> str:
@@ -66,58 +77,76 @@ class EngineJob:
     def precision(self) -> Precision:
         return cast(Precision, self.manifest.precision)
 
-    @property
-    def runs_here(self) -> bool:
-        """Whether the plan can be run where it is made: TensorRT's needs the GPU, RTX's none."""
-        return self.manifest.engine == "tensorrt"
 
-    @property
-    def needs_samples(self) -> bool:
-        return self.converts or (self.runs_here and not self.matches)
+def check_posts(
+    precision: Precision, *, calibrate: Sequence[Post], annotated: Sequence[Post]
+) -> None:
+    """Raise CompileSettingsError for posts that ``precision`` lacks or has no use for."""
+    if precision == "int8" and not calibrate:
+        raise CompileSettingsError(
+            "--precision int8 needs --calibrate DATA: posts like those that will be served, "
+            "without which there is no telling what values the graphs take"
+        )
+    if calibrate and precision != "int8":
+        raise CompileSettingsError(
+            f"{precision} is not calibrated: drop --calibrate, or take --precision int8"
+        )
+    if annotated and precision == "fp32":
+        raise CompileSettingsError(
+            "FP32 is what the others are compared with: no entities to check"
+        )
 
 
 def plan_jobs(
-    settings: CompileSettings, graphs: Mapping[str, Path], builder: EngineBuilder
+    settings: CompileSettings,
+    repository: Path,
+    builder: EngineBuilder,
+    calibrate: Sequence[Post] = (),
+    *,
+    convert_all: bool = False,
 ) -> list[EngineJob]:
-    """One job for each engine model, in the order of the data's way through ``graphs``."""
+    """One job for each engine model of ``repository``, in the order of the data's way.
+
+    ``calibrate``: the posts of INT8's scales. ``convert_all``: the graphs of matching plans too.
+    Raises GraphError for a repository that lacks a graph.
+    """
+    graphs = find_graphs(repository)
     # TensorRT-RTX compiles for every GPU it knows, whatever is in this machine.
-    gpus = find_gpus() if settings.flavour == "tensorrt" else ()
-    int8 = settings.precision == "int8"
-    calibration = calibration_digest(choose_posts(settings.calibrate)) if int8 else None
+    gpus = find_gpus() if builder.runs_here else ()
+    calibration = calibration_digest(calibrate) if calibrate else None
     flags = builder.flags
     jobs = []
-    for model in ENGINES:
+    for model, graph in graphs.items():
         precision = engine_precision(model, settings.precision)
         lower = precision != "fp32"
         kept = [layers for layers in settings.kept if lower and layers.graph == model]
         manifest = Manifest(
             model=model,
-            onnx_sha256=file_sha256(graphs[model]),
-            engine=settings.flavour,
+            onnx_sha256=file_sha256(graph),
+            engine=builder.flavour,
             engine_version=builder.version,
             compute_capability=gpus[0].compute_capability if gpus else NO_GPU,
             gpu=gpus[0].name if gpus else NO_GPU,
             precision=precision,
             converter=converter_version() if lower else None,
             kept_in_fp32=tuple(sorted({layers.name for layers in kept})),
-            profile=shape_profile(settings.repository, model),
+            profile=shape_profile(repository, model),
             builder_flags=flags,
             mqspn_version=mqspn.__version__,
             calibration=calibration if precision == "int8" else None,
         )
-        there = None if settings.force else read_manifest(settings.plan(model))
+        plan = plan_path(repository, model, settings.output)
+        there = None if settings.force else read_manifest(plan)
         matches = there is not None and there.builds_the_same(manifest)
         job = EngineJob(
             manifest=manifest,
-            graph=graphs[model],
+            graph=graph,
             kept=kept,
-            plan=settings.plan(model),
+            plan=plan,
             matches=matches,
-            # The entities are those of all graphs together: then none may be left out.
-            converts=lower and (not matches or bool(settings.check_entities)),
-            timing_cache=settings.timing_cache,
-            source=graphs[model],
-            runnable=graphs[model],
+            converts=lower and (convert_all or not matches),
+            source=graph,
+            runnable=graph,
         )
         jobs.append(job)
     return jobs

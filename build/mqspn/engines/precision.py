@@ -20,6 +20,7 @@ from typing import Any, cast
 import onnx
 from numpy.typing import NDArray
 
+from mqspn.engines.bf16_emulation import runnable_graph
 from mqspn.engines.choices import Precision
 from mqspn.engines.errors import BuilderMissingError, PrecisionError
 from mqspn.engines.kept_layers import KEPT, KeptLayers, find_nodes
@@ -36,8 +37,13 @@ _DATA_MAX = 512.0
 
 @dataclass(frozen=True, kw_only=True)
 class ConvertedGraph:
-    """Names of the nodes that stayed in FP32: ``kept`` by our list, ``left`` by AutoCast itself."""
+    """A graph in a lower precision; ``runnable`` is what ONNX Runtime runs of it.
 
+    Names of the nodes that stayed in FP32: ``kept`` by our list, ``left`` by AutoCast itself.
+    """
+
+    graph: Path
+    runnable: Path
     kept: tuple[str, ...]
     left: tuple[str, ...]
 
@@ -121,7 +127,10 @@ def convert_graph(
     finally:
         simple.unlink(missing_ok=True)
     return ConvertedGraph(
-        kept=tuple(sorted(names)), left=tuple(name for name in single if name not in names)
+        graph=target,
+        runnable=runnable_graph(target, precision),
+        kept=tuple(sorted(names)),
+        left=tuple(name for name in single if name not in names),
     )
 
 

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from mqspn_backend.tensors import MODELS
-from numpy.typing import NDArray
 
 from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
 from mqspn.engines.errors import CompileSettingsError
 from mqspn.engines.graph_pipeline import GraphPipeline
+from mqspn.engines.quantisation import Batch
 from mqspn.repository import ENGINES
 from mqspn.synthetic import synthesize_posts
 
-__all__ = ["many_batches", "sample_batches", "synthetic_posts"]
+__all__ = ["SAMPLE_POSTS", "many_batches", "sample_batches", "synthetic_posts"]
 
 _reader_log = logging.getLogger("mqspn.data.reader")
 _LABELS = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "OTHER": "MISC"}
 #: Posts in each sample batch, where the engines take so many.
 _BATCHES = (5, 3)
+#: Posts that `sample_batches` takes.
+SAMPLE_POSTS = sum(_BATCHES)
 
 
 @contextmanager
@@ -40,9 +41,7 @@ def synthetic_posts(count: int) -> Iterator[list[Post]]:
         yield posts
 
 
-def sample_batches(
-    pipeline: GraphPipeline, posts: Sequence[Post]
-) -> dict[str, list[Mapping[str, NDArray[Any]]]]:
+def sample_batches(pipeline: GraphPipeline, posts: Sequence[Post]) -> dict[str, list[Batch]]:
     """Make a few batches of the first ``posts``: inputs of each engine model, by tensor name.
 
     What one graph makes of a post is the next one's input, so that every graph sees what it will
@@ -50,9 +49,9 @@ def sample_batches(
     only; the last one is padded to the longest bucket. Raises CompileSettingsError for fewer than 8
     posts.
     """
-    if len(posts) < sum(_BATCHES):
-        raise CompileSettingsError(f"{len(posts)} posts are too few: give {sum(_BATCHES)} or more")
-    batches: dict[str, list[Mapping[str, NDArray[Any]]]] = {model: [] for model in ENGINES}
+    if len(posts) < SAMPLE_POSTS:
+        raise CompileSettingsError(f"{len(posts)} posts are too few: give {SAMPLE_POSTS} or more")
+    batches: dict[str, list[Batch]] = {model: [] for model in ENGINES}
     first = 0
     largest = max(1, pipeline.max_batch_size - 1)
     for most, bucket in zip(_BATCHES, (None, pipeline.settings.buckets[-1]), strict=True):
@@ -64,16 +63,13 @@ def sample_batches(
     return batches
 
 
-def many_batches(
-    pipeline: GraphPipeline, posts: Sequence[Post]
-) -> dict[str, list[Mapping[str, NDArray[Any]]]]:
+def many_batches(pipeline: GraphPipeline, posts: Sequence[Post]) -> dict[str, list[Batch]]:
     """Make `sample_batches` of every 8 of ``posts``; what is left over is left out.
 
     A difference that comes up on a few posts in a hundred takes more than 8 to be seen.
     """
-    size = sum(_BATCHES)
-    found = sample_batches(pipeline, posts[:size])
-    for first in range(size, len(posts) - size + 1, size):
-        for model, batches in sample_batches(pipeline, posts[first : first + size]).items():
+    found = sample_batches(pipeline, posts)
+    for first in range(SAMPLE_POSTS, len(posts) - SAMPLE_POSTS + 1, SAMPLE_POSTS):
+        for model, batches in sample_batches(pipeline, posts[first:]).items():
             found[model] += batches
     return found

@@ -13,10 +13,9 @@ import onnx
 from mqspn_backend.engine import OnnxEngine
 from numpy.typing import NDArray
 
-from mqspn.engines.bf16_emulation import runnable_graph
+from mqspn.engines.gates import check_tensors
 from mqspn.engines.kept_layers import CANDIDATES, KEPT, KeptLayers, find_nodes
 from mqspn.engines.precision import Precision, convert_graph
-from mqspn.engines.tensor_gate import compare_tensors
 from mqspn.parity import Difference
 
 __all__ = ["Sensitivity", "measure_sensitivity"]
@@ -76,8 +75,9 @@ def measure_sensitivity(
             converted = convert_graph(
                 model, graph, low, precision=precision, samples=batches[0], kept=kept
             )
-            runner = OnnxEngine(runnable_graph(low, precision), threads=2)
-            return len(converted.kept), compare_tensors(model, reference, runner, batches)
+            runner = OnnxEngine(converted.runnable, threads=2)
+            result = check_tensors(model, reference, runner, batches, precision=precision)
+            return len(converted.kept), result.difference
 
         for candidate in candidates:
             if candidate.graph == model and find_nodes(nodes_of, candidate):

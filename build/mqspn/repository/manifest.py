@@ -6,16 +6,18 @@ None of that can be read from the plan; it is written down beside it when it is 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from mqspn_backend.tensors import ENGINES
 
 from mqspn.files.digest import file_sha256
+from mqspn.files.replace import replacing
 from mqspn.repository.engine_precision import engine_precision
 from mqspn.repository.errors import PlanError
 from mqspn.repository.runtime import Runtime
@@ -30,7 +32,9 @@ __all__ = [
     "engine_models",
     "keep_plans",
     "manifest_path",
+    "plan_path",
     "read_manifest",
+    "write_plan",
 ]
 
 #: The name that Triton's TensorRT backend looks for, beside `model.onnx`.
@@ -115,6 +119,11 @@ class Manifest:
         return {**asdict(self), "plan_sha256": "", "mqspn_version": "", "left_in_fp32": ()}
 
 
+def plan_path(repository: Path, model: str, plans: Path | None = None) -> Path:
+    """Name the plan of ``model``: where Triton looks, or in the folder ``plans``."""
+    return repository / model / "1" / PLAN if plans is None else plans / f"{model}.plan"
+
+
 def manifest_path(plan: Path) -> Path:
     """Name the manifest of ``plan``, which lies beside it."""
     return plan.with_name(f"{plan.name}.json")
@@ -131,6 +140,18 @@ def read_manifest(plan: Path) -> Manifest | None:
         return manifest if file_sha256(plan) == manifest.plan_sha256 else None
     except (OSError, ValueError):
         return None
+
+
+def write_plan(path: Path, plan: bytes, manifest: Manifest) -> None:
+    """Write ``plan`` to ``path`` and its manifest beside it, each whole or not at all.
+
+    Cut off between them, the plan counts as unknown (`read_manifest`) and is built again.
+    """
+    described = replace(manifest, plan_sha256=hashlib.sha256(plan).hexdigest())
+    with replacing(path, shared=True) as file:
+        file.write(plan)
+    with replacing(manifest_path(path), shared=True) as file:
+        file.write(described.to_json().encode())
 
 
 def engine_models(repository: Path) -> list[str]:
@@ -194,7 +215,7 @@ def check_manifest(
     Raises PlanError with one sentence: what was found, what is needed, the command that mends it.
     """
     graph = repository / model / "1" / "model.onnx"
-    plan = graph.with_name(PLAN) if plans is None else plans / f"{model}.plan"
+    plan = plan_path(repository, model, plans)
     needed = f"TensorRT {runtime.tensorrt}" if runtime.tensorrt else "the server's TensorRT"
     if runtime.gpus:
         needed += f" on {_gpu(runtime.gpus[0].name, runtime.gpus[0].compute_capability)}"
@@ -260,7 +281,7 @@ def check_manifest(
 def keep_plans(old: Path, new: Path) -> None:
     """Copy from one model repository to another the plans whose graph is the same."""
     for model in engine_models(new):
-        plan, graph = old / model / "1" / PLAN, new / model / "1" / "model.onnx"
+        plan, graph = plan_path(old, model), new / model / "1" / "model.onnx"
         manifest = read_manifest(plan)
         if manifest is not None and manifest.onnx_sha256 == file_sha256(graph):
             for path in (plan, manifest_path(plan)):

@@ -9,9 +9,8 @@ import numpy as np
 import onnx
 import pytest
 from mqspn.data.posts import Post
-from mqspn.engines.entity_gate import ALLOWED_LOSS, check_entities
 from mqspn.engines.errors import GateError
-from mqspn.engines.gate import require_passed
+from mqspn.engines.gates import ALLOWED_LOSS, check_entities, require_passed
 from mqspn.engines.graph_pipeline import GraphPipeline
 from mqspn.repository import ENGINES
 from onnx import numpy_helper

@@ -11,14 +11,11 @@ import onnx
 import pytest
 from mqspn.data.posts import Post
 from mqspn.engines.builder import EngineBuilder
-from mqspn.engines.compile_settings import CompileSettings
 from mqspn.engines.errors import GateError
-from mqspn.engines.gate import require_passed
-from mqspn.engines.graph_pipeline import graph_paths
-from mqspn.engines.job import plan_jobs
+from mqspn.engines.gates import check_tensors, require_passed
+from mqspn.engines.job import CompileSettings, plan_jobs
 from mqspn.engines.precision import convert_graph
 from mqspn.engines.quantisation import calibration_digest, choose_posts
-from mqspn.engines.tensor_gate import check_tensors
 from mqspn.repository import ENGINES
 from mqspn.repository.engine_precision import NOT_QUANTISED
 from mqspn.repository.shape_profiles import shape_profile
@@ -88,18 +85,12 @@ def test_a_graph_that_does_not_bear_it_stays_in_fp16(
     demo_repository: Path, posts: list[Post], rtx: EngineBuilder
 ) -> None:
     """Its gate is FP16's, and so is its manifest; other posts do not change its plan."""
-    settings = CompileSettings(
-        repository=demo_repository,
-        flavour="tensorrt-rtx",
-        precision="int8",
-        calibrate=posts[:40],
-    )
-    graphs = graph_paths(demo_repository)
-    jobs = plan_jobs(settings, graphs, rtx)
+    settings = CompileSettings(precision="int8")
+    jobs = plan_jobs(settings, demo_repository, rtx, posts[:40])
     assert [job.model for job in jobs] == list(ENGINES)
     found = {job.model: job.precision for job in jobs}
     assert found == {**dict.fromkeys(NOT_QUANTISED, "fp16"), "text_encoder": "int8"}
-    again = plan_jobs(replace(settings, calibrate=posts[40:80]), graphs, rtx)
+    again = plan_jobs(settings, demo_repository, rtx, posts[40:80])
     assert [
         job.model
         for job, before in zip(again, jobs, strict=True)
