@@ -29,7 +29,12 @@ def explain(error: ValidationError, schema: Schema) -> str:
 
     ``schema``: the settings' JSON schema, which knows the bounds and the known keys.
     """
-    details = error.errors(include_url=False)
+    # A list is also said to be too short for its valid elements alone.
+    details = [
+        detail
+        for detail in error.errors(include_url=False)
+        if detail["type"] != "too_short" or not detail["input"]
+    ]
     details.sort(key=lambda detail: detail["type"] != "unexpected_keyword_argument")
     reasons = list(dict.fromkeys(_reason(detail, schema) for detail in details))
     more = f"; and {len(reasons) - _MOST} more" if len(reasons) > _MOST else ""

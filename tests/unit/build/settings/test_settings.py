@@ -358,6 +358,21 @@ def test_several_mistakes_are_named_together_unknown_keys_first() -> None:
         load_settings("demo", {**bad, "network.crop_side": 0})
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("serving.buckets", [2], "serving.buckets.0 must be at least 3; not 2"),
+        ("types", [3], "types.0 must be a mapping, not 3"),
+    ],
+)
+def test_a_list_with_a_bad_element_is_not_called_empty(
+    key: str, value: object, message: str
+) -> None:
+    with pytest.raises(BuildError) as caught:
+        load_settings("demo", {key: value})
+    assert str(caught.value) == f"settings: {message}"
+
+
 def test_what_is_missing_is_named() -> None:
     values = asdict(load_settings("demo"))
     del values["image_side"], values["types"][1]["label"]
