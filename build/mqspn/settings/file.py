@@ -58,15 +58,18 @@ def read_mapping(name_or_path: str | Path, _seen: tuple[Path, ...] = ()) -> dict
 def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
     """Dotted keys and their values of texts such as ``network.layers=2``, the value being YAML.
 
-    Raises BuildError for a text without a key or "=", or whose value is not YAML.
+    Raises BuildError for a text without a key or "=", whose value is not YAML, or whose key stands
+    twice.
     """
-    overrides = {}
+    overrides: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise BuildError(f"--set needs key=value, not {pair!r}")
+        if key in overrides:
+            raise BuildError(f"--set {key} stands twice; keep one")
         try:
-            overrides[key] = yaml.safe_load(value)
+            overrides[key] = yaml.load(value, _Loader)
         except yaml.YAMLError as error:
             raise BuildError(f"--set {key}: {value!r} is not YAML: {_where(error)}") from error
     return overrides

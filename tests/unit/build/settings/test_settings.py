@@ -423,6 +423,13 @@ def test_an_override_that_is_none_is_refused(pair: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_an_override_given_twice_is_refused() -> None:
+    with pytest.raises(BuildError, match=r"^--set network\.layers stands twice; keep one$"):
+        parse_overrides(["network.layers=1", "name=a", "network.layers=2"])
+    with pytest.raises(BuildError, match="^--set network: .*the key 'layers' stands twice"):
+        parse_overrides(["network={layers: 2, layers: 3}"])
+
+
 def test_an_unknown_file_lists_the_packaged_ones() -> None:
     with pytest.raises(BuildError, match="base, base_untrained, demo"):
         load_settings("dmo")
