@@ -196,5 +196,7 @@ class NetworkSettings:
     @model_validator(mode="after")
     def _check_heads(self) -> NetworkSettings:
         if self.width % self.heads:
-            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+            raise ValueError(
+                f"network.width ({self.width}) must be a multiple of network.heads ({self.heads})"
+            )
         return self

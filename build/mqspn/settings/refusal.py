@@ -82,8 +82,7 @@ def _reason(detail: Mapping[str, Any], schema: Schema) -> str:
     if name in _OUT_OF_BOUNDS:
         return f"{key} must be {allowed(node)}; not {given}"
     if name == "value_error":
-        message = str(detail["ctx"]["error"])
-        return f"{key}: {message}" if key else message
+        return str(detail["ctx"]["error"])  # of several settings, all named in full
     if "enum" in node:
         return f"{key} must be one of {kind(schema, node)}; not {given}"
     if node:

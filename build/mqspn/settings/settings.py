@@ -69,7 +69,7 @@ class ServingLimits:
     @model_validator(mode="after")
     def _check_buckets(self) -> ServingLimits:
         if list(self.buckets) != sorted(set(self.buckets)):
-            raise ValueError(f"buckets must increase; {list(self.buckets)} do not")
+            raise ValueError(f"serving.buckets must increase; {list(self.buckets)} do not")
         return self
 
 

@@ -275,5 +275,5 @@ class TrainingSettings:
     def _check_epochs(self) -> TrainingSettings:
         stages: tuple[Any, ...] = (self.region_proposer, self.region_encoder, self.network)
         if not any(stage.epochs for stage in stages):
-            raise ValueError("a stage must have epochs; all three have 0")
+            raise ValueError("training: a stage must have epochs; all three have 0")
         return self
