@@ -91,6 +91,8 @@ def _reason(detail: Mapping[str, Any], schema: Schema) -> str:
 
 
 def _unknown(key: str, path: Path, known: list[str]) -> str:
+    if key == "extends":
+        return "'extends' stands in a settings file only, at its top; write a file that says it"
     near = get_close_matches(str(path[-1]), known, n=1)
     if near:
         return f"unknown key {key!r}; did you mean {_dotted((*path[:-1], near[0]))!r}?"

@@ -161,7 +161,11 @@ def test_an_unknown_key_names_the_nearest(key: str, near: str) -> None:
     ("key", "value", "message"),
     [
         ("network.queries", 10, "multiple of the number of types"),
-        ("network.heads", 3, r"^settings: network\.width \(128\) must be a multiple of network\.heads \(3\)$"),
+        (
+            "network.heads",
+            3,
+            r"^settings: network\.width \(128\) must be a multiple of network\.heads \(3\)$",
+        ),
         ("network.layers", "many", "layers"),
         ("serving.buckets", [64, 32], "must increase"),
         ("types", [], "at least one"),
@@ -268,7 +272,7 @@ def test_bounds_that_may_be_reached() -> None:
 def test_a_training_without_epochs_is_refused() -> None:
     stages = ("region_proposer", "region_encoder", "network")
     none = {f"training.{stage}.epochs": 0 for stage in stages}
-    with pytest.raises(BuildError, match="^settings: training: a stage must have epochs; all"):
+    with pytest.raises(BuildError, match=r"^settings: training: a stage must have epochs; all"):
         load_settings("demo", none)
     assert load_settings("demo", {**none, "training.region_encoder.epochs": 1})
 
@@ -426,8 +430,13 @@ def test_an_override_that_is_none_is_refused(pair: str, message: str) -> None:
 def test_an_override_given_twice_is_refused() -> None:
     with pytest.raises(BuildError, match=r"^--set network\.layers stands twice; keep one$"):
         parse_overrides(["network.layers=1", "name=a", "network.layers=2"])
-    with pytest.raises(BuildError, match="^--set network: .*the key 'layers' stands twice"):
+    with pytest.raises(BuildError, match=r"^--set network: .*the key 'layers' stands twice"):
         parse_overrides(["network={layers: 2, layers: 3}"])
+
+
+def test_extends_is_no_override() -> None:
+    with pytest.raises(BuildError, match=r"^settings: 'extends' stands in a settings file only"):
+        load_settings("demo", {"extends": "base"})
 
 
 def test_an_unknown_file_lists_the_packaged_ones() -> None:
