@@ -11,6 +11,7 @@ import yaml
 
 from mqspn.configs import packaged_settings
 from mqspn.errors import BuildError
+from mqspn.settings.refusal import shown
 from mqspn.settings.schema import Schema, resolve
 
 __all__ = ["override", "parse_overrides", "read_mapping"]
@@ -46,13 +47,18 @@ def read_mapping(name_or_path: str | Path, _seen: tuple[Path, ...] = ()) -> dict
     base = values.pop("extends", None)
     if base is None:
         return values
-    near = path.parent / str(base)
-    if not near.is_file() and str(base) not in packaged:
+    if not isinstance(base, str):
         raise BuildError(
-            f"{name_or_path}: extends {str(base)!r}, which is neither a file beside it nor one of: "
+            f"{name_or_path}: extends must be text, the name or path of one settings file, "
+            f"not {shown(base)}"
+        )
+    near = path.parent / base
+    if not near.is_file() and base not in packaged:
+        raise BuildError(
+            f"{name_or_path}: extends {base!r}, which is neither a file beside it nor one of: "
             + ", ".join(packaged)
         )
-    return _merged(read_mapping(near if near.is_file() else str(base), (*_seen, path)), values)
+    return _merged(read_mapping(near if near.is_file() else base, (*_seen, path)), values)
 
 
 def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:

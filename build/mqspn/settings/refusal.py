@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -12,7 +14,7 @@ from pydantic import ValidationError
 from mqspn.errors import BuildError
 from mqspn.settings.schema import Schema, allowed, find, kind, resolve
 
-__all__ = ["explain", "plain_json"]
+__all__ = ["explain", "plain_json", "shown"]
 
 #: More are left out of the line, and counted.
 _MOST = 5
@@ -51,7 +53,10 @@ def _check_plain(value: Any, path: Path) -> None:
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, (str, int)):
-                raise BuildError(f"settings: {_dotted((*path, str(key)))}: put {key!r} in quotes")
+                written = shown(key)
+                raise BuildError(
+                    f"settings: {_dotted((*path, written))}: put the key {written} in quotes"
+                )
             _check_plain(inner, (*path, str(key)))
     elif isinstance(value, (list, tuple)):
         for i, inner in enumerate(value):
@@ -59,13 +64,13 @@ def _check_plain(value: Any, path: Path) -> None:
     elif not (value is None or isinstance(value, (str, int, float))):
         raise BuildError(
             f"settings: {_dotted(path)} must be text, a number, a list or a mapping, "
-            f"not {_shown(value)}; put text in quotes"
+            f"not {shown(value)}; put text in quotes"
         )
 
 
 def _reason(detail: Mapping[str, Any], schema: Schema) -> str:
     path, name = detail["loc"], detail["type"]
-    key, node, given = _dotted(path), find(schema, path), _shown(detail["input"])
+    key, node, given = _dotted(path), find(schema, path), shown(detail["input"])
     above = resolve(schema, find(schema, path[:-1]))
     if name == "unexpected_keyword_argument":
         return _unknown(key, path, sorted(above.get("properties", ())))
@@ -105,9 +110,25 @@ def _article(node: Schema, schema: Schema) -> str:
     return words if words.startswith(("text", "true")) else f"a {words}"
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
+def shown(value: Any) -> str:
+    """``value`` as YAML writes it, cut where it is long."""
+    text = _as_yaml(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _as_yaml(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else f"{'-' if value < 0 else ''}.inf"
+    if isinstance(value, datetime.date):
+        return str(value)
+    if isinstance(value, dict):
+        pairs = (f"{_as_yaml(key)}: {_as_yaml(inner)}" for key, inner in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_as_yaml, value))}]"
+    return repr(value)
 
 
 def _dotted(path: Path) -> str:

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 from mqspn_backend.serving_settings import DecodingSettings
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
@@ -74,10 +74,11 @@ class ServingLimits:
 
 
 def _read_numbers(section: Any) -> Any:
-    """`read_number` of every value: the backend's own section cannot say so of its fields."""
+    """`read_number` of what is no whole number: the backend's own section cannot say so itself."""
     if not isinstance(section, dict):
         return section
-    return {key: read_number(value) for key, value in section.items()}
+    numbers = {name for name, kind in get_type_hints(DecodingSettings).items() if kind is float}
+    return {k: read_number(value) if k in numbers else value for k, value in section.items()}
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
