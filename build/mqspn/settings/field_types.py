@@ -7,11 +7,15 @@ refusal (`mqspn.settings.refusal`) and `docs/settings.md` (`mqspn.settings.refer
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-__all__ = ["STRICT", "Number", "Positive", "read_number"]
+from mqspn.settings.refusal import shown
+
+__all__ = ["STRICT", "FreeMapping", "Number", "Positive", "read_number"]
 
 #: Text is no number, a boolean is no number, and an unknown key is refused.
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
@@ -27,7 +31,25 @@ def read_number(value: Any) -> Any:
         return value
 
 
+def _check_finite(mapping: dict[str, Any]) -> dict[str, Any]:
+    for key, value in _leaves(mapping):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{key} must be a finite number, not {shown(value)}")
+    return mapping
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value that is no mapping and no list, by its dotted key."""
+    if isinstance(value, (dict, list, tuple)):
+        for part, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _leaves(inner, f"{key}.{part}".lstrip("."))
+    else:
+        yield key, value
+
+
 _READ = BeforeValidator(read_number)
 Number = Annotated[float, _READ]
 #: Above 0, as an element of a list.
 Positive = Annotated[float, Field(gt=0), _READ]
+#: Keys that are not ours; JSON has no number that is not finite.
+FreeMapping = Annotated[dict[str, Any], AfterValidator(_check_finite)]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from mqspn.settings.field_types import STRICT, Number, Positive
+from mqspn.settings.field_types import STRICT, FreeMapping, Number, Positive
 
 __all__ = ["EncoderSettings", "EntityType", "NetworkSettings"]
 
@@ -47,7 +45,7 @@ class EncoderSettings:
             "starts from. Leave it null to start from random weights."
         ),
     )
-    config: dict[str, Any] = Field(
+    config: FreeMapping = Field(
         default_factory=dict,
         description=(
             "A `transformers` configuration with its `model_type`, handed on as it is. It is used "

@@ -87,7 +87,9 @@ def _reason(detail: Mapping[str, Any], schema: Schema) -> str:
     if name in _OUT_OF_BOUNDS:
         return f"{key} must be {allowed(node)}; not {given}"
     if name == "value_error":
-        return str(detail["ctx"]["error"])  # of several settings, all named in full
+        message = str(detail["ctx"]["error"])
+        # Of a free mapping, a part is named; of several settings, all are named in full.
+        return f"{key}.{message}" if node.get("additionalProperties") is True else message
     if "enum" in node:
         return f"{key} must be one of {kind(schema, node)}; not {given}"
     if node:

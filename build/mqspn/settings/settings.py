@@ -86,6 +86,7 @@ class Settings:
     """A whole checkpoint's settings."""
 
     name: str = Field(
+        min_length=1,
         description=(
             "Names the settings in the checkpoint and its report, for people to read. Change it in "
             "a file of your own; a run does not go on under another name."

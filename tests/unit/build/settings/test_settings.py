@@ -330,7 +330,14 @@ def test_a_training_without_epochs_is_refused() -> None:
         ("image_side", INF, r"image_side must be a whole number, not \.inf$"),
         ("network.dropout", "nan", "network.dropout must be a finite number"),
         ("training.network.learning_rate", "1e999", "learning_rate must be a finite number"),
+        ("region_encoder.config", {"a": NAN}, r"config\.a must be a finite number, not \.nan$"),
+        (
+            "region_encoder.config.a",
+            [1, {"b": -INF}],
+            r"config\.a\.1\.b must be a finite .*-\.inf$",
+        ),
         # Empty, and twice.
+        ("name", "", "name must not be empty, as '' is"),
         ("types.0.prompt", "", "types.0.prompt must not be empty"),
         ("types.0.name", "", "types.0.name must not be empty"),
         ("types.0.name", "LOC", "types: the name 'LOC' stands 2 times; keep one"),
