@@ -11,7 +11,7 @@ import yaml
 
 from mqspn.configs import packaged_settings
 from mqspn.errors import BuildError
-from mqspn.settings.refusal import shown
+from mqspn.settings.refusal import check_nesting, shown
 from mqspn.settings.schema import Schema, resolve
 
 __all__ = ["override", "parse_overrides", "read_mapping"]
@@ -27,15 +27,18 @@ def read_mapping(name_or_path: str | Path, _seen: tuple[Path, ...] = ()) -> dict
     """
     packaged = packaged_settings()
     named = packaged.get(name_or_path) if isinstance(name_or_path, str) else None
-    path = (named or Path(name_or_path)).resolve()
-    if not path.is_file():
+    path = named or Path(name_or_path)
+    if not _is_file(path):
         raise BuildError(
-            f"no settings file {str(name_or_path)!r}; give a path or one of: {', '.join(packaged)}"
+            f"no settings file {shown(str(name_or_path))}; give a path or one of: {', '.join(packaged)}"
         )
+    path = path.resolve()
     if path in _seen:
         raise BuildError(f"{path} extends itself")
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except RecursionError as error:
+        raise BuildError(f"{name_or_path}: {_TOO_DEEP}") from error
     except yaml.YAMLError as error:
         raise BuildError(f"{name_or_path}: cannot be read as YAML: {_where(error)}") from error
     except UnicodeDecodeError as error:
@@ -44,6 +47,7 @@ def read_mapping(name_or_path: str | Path, _seen: tuple[Path, ...] = ()) -> dict
         ) from error
     if not isinstance(values, dict):
         raise BuildError(f"{name_or_path}: settings must be a mapping")
+    check_nesting(values)
     base = values.pop("extends", None)
     if base is None:
         return values
@@ -53,12 +57,13 @@ def read_mapping(name_or_path: str | Path, _seen: tuple[Path, ...] = ()) -> dict
             f"not {shown(base)}"
         )
     near = path.parent / base
-    if not near.is_file() and base not in packaged:
+    beside = _is_file(near)
+    if not beside and base not in packaged:
         raise BuildError(
-            f"{name_or_path}: extends {base!r}, which is neither a file beside it nor one of: "
+            f"{name_or_path}: extends {shown(base)}, which is neither a file beside it nor one of: "
             + ", ".join(packaged)
         )
-    return _merged(read_mapping(near if near.is_file() else base, (*_seen, path)), values)
+    return _merged(read_mapping(near if beside else base, (*_seen, path)), values)
 
 
 def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
@@ -76,8 +81,10 @@ def parse_overrides(pairs: Iterable[str]) -> dict[str, Any]:
             raise BuildError(f"--set {key} stands twice; keep one")
         try:
             overrides[key] = yaml.load(value, _Loader)
+        except RecursionError as error:
+            raise BuildError(f"--set {key}: {_TOO_DEEP}") from error
         except yaml.YAMLError as error:
-            raise BuildError(f"--set {key}: {value!r} is not YAML: {_where(error)}") from error
+            raise BuildError(f"--set {key}: {shown(value)} is not YAML: {_where(error)}") from error
     return overrides
 
 
@@ -93,8 +100,29 @@ def override(schema: Schema, values: dict[str, Any], changes: Mapping[str, Any])
     return values
 
 
+_TOO_DEEP = "mappings and lists are too deep inside each other; make it flatter"
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key stands once in its mapping."""
+    """YAML in which a key stands once in its mapping, and that says which value it cannot read."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            if not isinstance(node, yaml.ScalarNode):
+                raise
+            # PyYAML lets pass what Python says of a date 2026-02-30 or a number of 5,000 digits.
+            what = node.tag.rpartition(":")[2]
+            message = f"{shown(node.value)} cannot be read as {what}; put text in quotes"
+            raise yaml.MarkedYAMLError(problem=message, problem_mark=node.start_mark) from error
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -153,9 +181,9 @@ def _place(node: Any, part: str, key: str, above: str) -> Any:
         return part
     if not isinstance(node, list):
         raise BuildError(f"settings: {key!r} goes through {above!r}, which has no parts")
-    if not part.isdecimal() or int(part) >= len(node):
+    if not part.isdecimal() or len(part) > 9 or int(part) >= len(node):
         raise BuildError(
-            f"settings: {key!r}: {above!r} has {len(node)} elements, counted from 0; "
-            f"{part!r} is none of them"
+            f"settings: {shown(key)}: {above!r} has {len(node)} elements, counted from 0; "
+            f"{shown(part)} is none of them"
         )
     return int(part)

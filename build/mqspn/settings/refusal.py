@@ -14,12 +14,16 @@ from pydantic import ValidationError
 from mqspn.errors import BuildError
 from mqspn.settings.schema import Schema, allowed, find, kind, resolve
 
-__all__ = ["explain", "plain_json", "shown"]
+__all__ = ["check_nesting", "explain", "plain_json", "shown"]
 
 #: More are left out of the line, and counted.
 _MOST = 5
 #: Longer values are cut.
 _LONGEST = 60
+#: Mappings and lists inside each other, as many as pydantic reads in JSON.
+_DEEPEST = 200
+#: Of a whole number that has 4,300 digits, the most that Python writes.
+_MOST_BITS = (10**4300 - 1).bit_length() - 1
 _OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 _EMPTY = {"string_too_short", "string_pattern_mismatch"}
 
@@ -45,8 +49,27 @@ def explain(error: ValidationError, schema: Schema) -> str:
 
 def plain_json(values: dict[str, Any]) -> str:
     """``values`` as JSON. Raises BuildError for what JSON does not have, as a date of YAML."""
+    check_nesting(values)
     _check_plain(values, ())
     return json.dumps(values)
+
+
+def check_nesting(value: Any, path: Path = (), _open: tuple[int, ...] = ()) -> None:
+    """Raise BuildError for a mapping or list that contains itself, or that is nested too deep.
+
+    YAML can write both. What passes can be walked, merged and read as JSON.
+    """
+    if not isinstance(value, (dict, list, tuple)):
+        return
+    if id(value) in _open:
+        raise BuildError(f"settings: {_dotted(path)} contains itself; write out what it is to hold")
+    if len(_open) == _DEEPEST:
+        raise BuildError(
+            f"settings: {_dotted(path[:3])} is more than {_DEEPEST} mappings and lists deep; "
+            "make it flatter"
+        )
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        check_nesting(inner, (*path, str(key)), (*_open, id(value)))
 
 
 def _check_plain(value: Any, path: Path) -> None:
@@ -57,6 +80,7 @@ def _check_plain(value: Any, path: Path) -> None:
                 raise BuildError(
                     f"settings: {_dotted((*path, written))}: put the key {written} in quotes"
                 )
+            _check_written(key, (*path, shown(key)))
             _check_plain(inner, (*path, str(key)))
     elif isinstance(value, (list, tuple)):
         for i, inner in enumerate(value):
@@ -66,6 +90,22 @@ def _check_plain(value: Any, path: Path) -> None:
             f"settings: {_dotted(path)} must be text, a number, a list or a mapping, "
             f"not {shown(value)}; put text in quotes"
         )
+    else:
+        _check_written(value, path)
+
+
+def _check_written(value: str | float | None, path: Path) -> None:
+    """Refuse the text and the whole numbers that cannot be written."""
+    if isinstance(value, str):
+        try:  # YAML reads the two halves of JSON's \ud83d\ude00 as two characters
+            value.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise BuildError(
+                f"settings: {_dotted(path)} has half a character, as {shown(value)} shows; "
+                "write the whole character"
+            ) from error
+    elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        raise BuildError(f"settings: {_dotted(path)} is a number of too many digits")
 
 
 def _reason(detail: Mapping[str, Any], schema: Schema) -> str:
@@ -78,6 +118,8 @@ def _reason(detail: Mapping[str, Any], schema: Schema) -> str:
         return f"{_dotted(path[:-1])} must be {_article(above, schema)}, not {given}"
     if name == "missing":
         return f"{key} is missing; give {_article(node, schema)}"
+    if name == "json_invalid":
+        return f"cannot be read as JSON: {detail['ctx']['error']}"
     if name == "too_short":
         return f"{key} must have at least one element, not {given}"
     if name == "finite_number":

@@ -132,6 +132,67 @@ def test_a_file_that_would_be_misread_is_refused(
     assert "\n" not in str(caught.value)
 
 
+DEEP = "{region_encoder: {config: {a: " + "[" * 400 + "]" * 400 + "}}}"
+DIGITS = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '{"extends": "demo", "name": "\\ud800"}',
+            r"name has half a character, as '\\ud800' shows",
+        ),
+        ('{"extends": "demo", "network": {"\\ud800": 1}}', "has half a character"),
+        (DEEP, "settings: region_encoder.config.a is more than 200 .* deep; make it flatter"),
+        ("[" * 5000, "too deep inside each other; make it flatter"),
+        ("region_encoder: { config: &a { x: *a } }", "region_encoder.config.x contains itself;"),
+        ("&a { extends: demo, x: *a }", "settings: x contains itself"),
+        ("extends: &a [*a]", "extends.0 contains itself"),
+        (f"extends: demo\nimage_side: {DIGITS}", r"999... cannot be read as int; .* \(line 2, "),
+        (f"image_side: 0x{DIGITS}", "image_side is a number of too many digits"),
+        ("name: 2026-02-30", r"'2026-02-30' cannot be read as timestamp; put text in quotes"),
+        ("name: !!bool maybe", "'maybe' cannot be read as bool"),
+        (f"extends: {'x' * 5000}", r"extends 'x+\.\.\., which is neither a file"),
+        ('extends: "a\\0b"', "which is neither a file beside it"),
+    ],
+)
+def test_yaml_that_holds_no_settings_is_refused_in_one_line(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BuildError, match=message) as caught:
+        load_settings(path, {"network.layers": 2})
+    assert "\n" not in str(caught.value)
+    assert "settings:  " not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_values_nest_as_deep_as_they_are_read() -> None:
+    inner: list[object] = []
+    for _ in range(196):
+        inner = [inner]
+    settings = load_settings("demo", {"region_encoder.config.a": inner, "network.layers": 2})
+    assert settings.region_encoder.config["a"] == inner
+    with pytest.raises(BuildError, match=r"region_encoder\.config\.a is more than 200"):
+        load_settings("demo", {"region_encoder.config.a": [inner]})
+    inner.append(inner)
+    with pytest.raises(BuildError, match=r"^settings: region_encoder\.config\.a.* contains itself"):
+        load_settings("demo", {"region_encoder.config.a": inner})
+
+
+def test_a_character_in_two_halves_is_one(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"extends": "demo", "name": "\\ud83d\\ude00"}')
+    assert load_settings(tmp_path / "mine.json").name == "\N{GRINNING FACE}"
+
+
+def test_no_file_has_such_a_name() -> None:
+    for name in ("x" * 5000, "a\0b"):
+        with pytest.raises(BuildError, match="no settings file"):
+            load_settings(name)
+
+
 def test_the_papers_recipe() -> None:
     settings = load_settings("twitter_gmner")
     stage = settings.training.network
@@ -437,6 +498,8 @@ def test_overrides_of_the_command_line(pairs: list[str], overrides: dict[str, ob
     [
         ("network.layers", "--set needs key=value, not 'network.layers'"),
         ("=2", "--set needs key=value, not '=2'"),
+        (f"image_side={'9' * 5000}", r"^--set image_side: '9+\.\.\. is not YAML: .* as int"),
+        (f"name={'[' * 5000}", "^--set name: .* too deep"),
         ("serving.buckets=[16", r"--set serving.buckets: '\[16' is not YAML"),
     ],
 )
