@@ -30,7 +30,8 @@ def read_mapping(name_or_path: str | Path, _seen: tuple[Path, ...] = ()) -> dict
     path = named or Path(name_or_path)
     if not _is_file(path):
         raise BuildError(
-            f"no settings file {shown(str(name_or_path))}; give a path or one of: {', '.join(packaged)}"
+            f"no settings file {shown(str(name_or_path))}; give a path or one of: "
+            + ", ".join(packaged)
         )
     path = path.resolve()
     if path in _seen:

@@ -22,8 +22,8 @@ _MOST = 5
 _LONGEST = 60
 #: Mappings and lists inside each other, as many as pydantic reads in JSON.
 _DEEPEST = 200
-#: Of a whole number that has 4,300 digits, the most that Python writes.
-_MOST_BITS = (10**4300 - 1).bit_length() - 1
+#: The first whole number with more digits than Python writes.
+_TOO_LARGE = 10**4300
 _OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 _EMPTY = {"string_too_short", "string_pattern_mismatch"}
 
@@ -104,7 +104,7 @@ def _check_written(value: str | float | None, path: Path) -> None:
                 f"settings: {_dotted(path)} has half a character, as {shown(value)} shows; "
                 "write the whole character"
             ) from error
-    elif isinstance(value, int) and value.bit_length() > _MOST_BITS:
+    elif isinstance(value, int) and abs(value) >= _TOO_LARGE:
         raise BuildError(f"settings: {_dotted(path)} is a number of too many digits")
 
 
