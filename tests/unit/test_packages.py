@@ -225,5 +225,5 @@ def test_the_client_works_in_an_empty_environment(client: Path, tmp_path: Path) 
     assert all(name in bare.stdout + bare.stderr for name in ("Usage", "predict", "batch"))
     failed = run("mqspn-client", "predict", "--url", "127.0.0.1:1", "--text", "Jordan")
     assert failed.returncode == 1
-    assert failed.stderr.startswith("mqspn: ")
+    assert failed.stderr.startswith("mqspn-client: ")
     assert failed.stderr.count("\n") == 1
