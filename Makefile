@@ -40,7 +40,7 @@ help:
 	@echo "make test-slow    what make test leaves out: runs killed and resumed, the paper's sizes, the images"
 	@echo "make docs     the documentation as a site, in site/; any warning fails"
 	@echo "make lock     resolve constraints.txt again"
-	@echo "make clean    remove the virtual environments and the demo's output"
+	@echo "make clean    remove the virtual environments, the demo's output and what builds left"
 
 define install # virtual environment, extras, stamp, how long
 	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then \
@@ -113,3 +113,4 @@ lock:
 
 clean:
 	rm -rf $(TEST) $(DEMO) $(DOCS) .venv-lock demo-output site
+	rm -rf .setuptools clients/build build/lib build/bdist.* *.egg-info clients/*.egg-info dist

@@ -216,7 +216,7 @@ def _ready(port: int) -> bool:
 
 
 def main() -> None:
-    """Do what the command line says; what a user can mend ends it with one sentence."""
+    """Make plans, serve, or check health; what a user can mend ends it with one sentence."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=_Formatter, allow_abbrev=False
     )

@@ -179,7 +179,8 @@ def _options(
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo("mqspn: " + " ".join(message.split()), err=True)
+    program = "mqspn-client" if Path(sys.argv[0]).name == "mqspn-client" else "mqspn"
+    typer.echo(f"{program}: {' '.join(message.split())}", err=True)
     raise typer.Exit(code)
 
 

@@ -30,7 +30,7 @@ class CallsInFlight:
         self._count = 0
 
     def run(self, call: Callable[[], R]) -> R:
-        """What ``call`` gives or raises.
+        """Run ``call`` and return or raise what it does.
 
         Python interrupts its main thread only (Ctrl-C, signal handlers that raise): there the call
         runs in another thread, which an interrupt does not reach, and goes on.
@@ -67,8 +67,9 @@ class TasksInFlight:
         self._tasks: set[asyncio.Task[Any]] = set()  # the loop itself holds them weakly
 
     async def run(self, call: Coroutine[Any, Any, R]) -> R:
-        """What ``call`` gives or raises. Cancelled, this ends at once and the call goes on; then
-        nobody hears how it ended.
+        """Run ``call`` and return or raise what it does.
+
+        Cancelled, this ends at once and the call goes on; then nobody hears how it ended.
         """
         task = asyncio.create_task(call)
         self._tasks.add(task)

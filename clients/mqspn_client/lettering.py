@@ -43,7 +43,7 @@ class Pen:
 
     @classmethod
     def for_letters(cls, letters: str) -> Pen:
-        """Of the fonts to be had here, the one that lacks the fewest of ``letters``."""
+        """Choose, of the fonts to be had here, the one that lacks the fewest of ``letters``."""
         wanted = [letter for letter in sorted(set(letters)) if letter.isprintable()]
         best, fewest = "", len(wanted) + 1
         for name in ("", *_FONTS):

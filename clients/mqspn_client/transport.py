@@ -290,7 +290,7 @@ class AsyncGrpcTransport:
 
 
 def translated(error: InferenceServerException, url: str) -> MqspnError:
-    """tritonclient's exception as ours. It carries gRPC's status as the text "StatusCode.X"."""
+    """Turn tritonclient's exception, whose status is a text as "StatusCode.X", into one of ours."""
     message = error.message() or ""
     status = error.status()
     if status is None:  # raised by tritonclient itself, before anything was sent

@@ -15,7 +15,7 @@ import pytest
 import tritonclient.grpc as triton
 from mqspn.serving.ports import free_ports, is_listening
 
-SERVE = "import typer; from mqspn.serving.command import serve; typer.run(serve)"
+MQSPN = (sys.executable, "-m", "mqspn.cli")
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def serving(
     arguments = [f"--repository={repository}"]
     arguments += [f"{o}={p}" for o, p in zip(options, ports, strict=True)]
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE, *arguments, *more],
+        [*MQSPN, "serve", *arguments, *more],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -120,7 +120,7 @@ def test_a_failed_start_is_one_plain_message(echo_repository: Path, tmp_path: Pa
         out, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert out == ""
-    assert "mqspn serve: the server ended before it was ready" in err
+    assert "mqspn: the server ended before it was ready" in err
     assert "no weights" in err
     assert "Traceback" not in err
 

@@ -20,7 +20,6 @@ import tritonclient.grpc as triton
 from mqspn.repository import ENGINES, CudaProfile, build_repository
 from mqspn.serving import ServerSettings, ServerStartError, TritonServer
 
-SERVE = "import typer; from mqspn.serving.command import serve; typer.run(serve)"
 OPERATOR = {"triton-grpc-protocol-operator-key": "test-key"}
 
 
@@ -179,10 +178,11 @@ def test_the_command_refuses_at_once_where_there_is_no_gpu(
 ) -> None:
     repository = tmp_path / "model_repository"
     build_repository(**vars(tiny_export), output=repository)
-    command = [sys.executable, "-c", SERVE, f"--repository={repository}", "--profile=cuda"]
+    command = [sys.executable, "-m", "mqspn.cli", "serve", "--profile=cuda"]
+    command.append(f"--repository={repository}")
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     *_, last = ended.stderr.splitlines()
     # A machine with a GPU has the test's ONNX Runtime all the same, which is the CPU's.
-    assert re.match("mqspn serve: found (no GPU|onnxruntime [0-9.]+, without CUDA)", last)
+    assert re.match("mqspn: found (no GPU|onnxruntime [0-9.]+, without CUDA)", last)
     assert not (tmp_path / "mqspn-serve.log").exists()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shlex
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -122,17 +120,19 @@ def test_the_table_of_tensors_is_the_specification() -> None:
 
 
 def test_the_command_line_page_is_current() -> None:
-    from typer.cli import app
+    from mqspn.reference import render
 
-    command = ["mqspn.cli", "utils", "docs", "--name", "mqspn", "--title", "The command line"]
-    printed = io.StringIO()
-    with redirect_stdout(printed):
-        app(command, standalone_mode=False)
     page = (DOCS / "command-line.md").read_text(encoding="utf-8")
-    assert page.strip() == printed.getvalue().strip(), (
-        f"run: python -m typer {' '.join(command[:-1])} '{command[-1]}' "
-        "--output docs/command-line.md"
-    )
+    assert page == render(), "run: python -m mqspn.reference > docs/command-line.md"
+
+
+def test_the_command_line_page_lists_whole_sentences_and_nothing_hidden() -> None:
+    page = (DOCS / "command-line.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"(?m)^\* `([a-z][\w-]*)`: (.*)$", page))
+    assert {"train", "compile", "data", "synthesize"} <= set(listed)
+    assert [line for line in listed.values() if not line.endswith(".")] == []
+    assert [line for line in listed.values() if line.endswith("...")] == []
+    assert "draw-posts" not in page
 
 
 def commands_of(document: Path) -> list[list[str]]:

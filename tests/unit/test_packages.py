@@ -177,6 +177,24 @@ def test_a_build_leaves_nothing_that_git_would_add(tree: Path, whole: Path, clie
     assert added == []
 
 
+@pytest.mark.parametrize("folder", [".", "clients"])
+def test_a_removed_module_is_not_in_the_next_build(folder: str, tree: Path, tmp_path: Path) -> None:
+    gone = tree / "clients" / "mqspn_client" / "gone.py"
+    gone.write_text("")
+    try:
+        build(tree / folder, tmp_path / "before", "--wheel")
+    finally:
+        gone.unlink()
+    build(tree / folder, tmp_path / "after", "--wheel")
+    before, after = (set(contents(one(tmp_path / n, "*.whl"))) for n in ("before", "after"))
+    assert before - after == {"mqspn_client/gone.py"}
+    assert after < before
+
+
+def test_both_start_from_an_empty_folder() -> None:
+    assert (ROOT / "setup.py").read_bytes() == (ROOT / "clients" / "setup.py").read_bytes()
+
+
 @pytest.mark.slow
 def test_the_client_works_in_an_empty_environment(client: Path, tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", symlinks=True)  # without pip: this environment's installs
@@ -207,5 +225,5 @@ def test_the_client_works_in_an_empty_environment(client: Path, tmp_path: Path) 
     assert all(name in bare.stdout + bare.stderr for name in ("Usage", "predict", "batch"))
     failed = run("mqspn-client", "predict", "--url", "127.0.0.1:1", "--text", "Jordan")
     assert failed.returncode == 1
-    assert failed.stderr.startswith("mqspn: ")
+    assert failed.stderr.startswith("mqspn-client: ")
     assert failed.stderr.count("\n") == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,6 @@ from mqspn.data.errors import DataError
 from mqspn.data.images import unreadable_images
 from mqspn.data.reader import read_split, split_names
 from mqspn.data.stats import SplitStats, stats
-from mqspn.errors import BuildError
 from mqspn.options import TypeSettingsName
 
 __all__ = ["app", "stats_command"]
@@ -40,33 +38,22 @@ def stats_command(
     """Count posts, entities and boxes of every split, and check all of the data on the way."""
     from mqspn.settings import load_settings
 
-    errors = Console(stderr=True)
-    logger = logging.getLogger("mqspn.data")
-    handler = logging.StreamHandler()
-    if not logger.hasHandlers():
-        logger.addHandler(handler)
-    try:
-        loaded = load_settings(settings)
-        labels = loaded.label_names
-        splits = {name: read_split(folder, name, labels=labels) for name in split_names(folder)}
-        if images:
-            problems = unreadable_images(
-                (post for posts in splits.values() for post in posts),
-                side=loaded.image_side,
-                max_bytes=loaded.serving.max_image_bytes,
-                max_pixels=loaded.serving.max_image_pixels,
-            )
-            if problems:
-                raise DataError(problems)
-        rows = {
-            name: stats(posts, (p for other in splits if other != name for p in splits[other]))
-            for name, posts in splits.items()
-        }
-    except (BuildError, FileNotFoundError) as error:
-        errors.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-    finally:
-        logger.removeHandler(handler)
+    loaded = load_settings(settings)
+    labels = loaded.label_names
+    splits = {name: read_split(folder, name, labels=labels) for name in split_names(folder)}
+    if images:
+        problems = unreadable_images(
+            (post for posts in splits.values() for post in posts),
+            side=loaded.image_side,
+            max_bytes=loaded.serving.max_image_bytes,
+            max_pixels=loaded.serving.max_image_pixels,
+        )
+        if problems:
+            raise DataError(problems)
+    rows = {
+        name: stats(posts, (p for other in splits if other != name for p in splits[other]))
+        for name, posts in splits.items()
+    }
     if as_json:
         print(json.dumps({name: row.to_json() for name, row in rows.items()}, indent=2))
     else:

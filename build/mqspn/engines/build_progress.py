@@ -16,7 +16,7 @@ Progress = Callable[[str, int, int], None]
 
 @contextmanager
 def signals_held() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM have their effect at the end of the block; meanwhile they are listed.
+    """Hold Ctrl-C and SIGTERM back until the end of the block; meanwhile list their numbers.
 
     The builder calls Python from C++, which prints what is raised there and goes on.
     """

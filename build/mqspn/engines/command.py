@@ -120,7 +120,8 @@ def sensitivity(
         Path | None,
         typer.Option(
             metavar="DATA",
-            help="Posts to measure on, the first 48; their labels are not used. Default: drawn.",
+            help="Posts to measure on, the first 48; their labels are not used. Default: synthetic "
+            "posts.",
         ),
     ] = None,
     split: SplitName = "dev",

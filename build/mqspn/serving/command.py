@@ -65,22 +65,19 @@ def serve(
     ] = None,
 ) -> None:
     """Serve a model repository with Triton until Ctrl-C."""
-    try:
-        settings = ServerSettings(
-            repository=default_repository() if repository is None else repository,
-            profile=profile,
-            host=host,
-            grpc_port=grpc_port,
-            http_port=http_port,
-            metrics_port=metrics_port,
-            tritonserver=tritonserver,
-            log_file=log_file,
-            ready_timeout_s=_READY_TIMEOUT_S[profile],
-            operator_key=operator_key,
-            extra_args=tuple(tritonserver_args or ()),
-        )
-    except ServerError as error:
-        _fail(str(error))
+    settings = ServerSettings(
+        repository=default_repository() if repository is None else repository,
+        profile=profile,
+        host=host,
+        grpc_port=grpc_port,
+        http_port=http_port,
+        metrics_port=metrics_port,
+        tritonserver=tritonserver,
+        log_file=log_file,
+        ready_timeout_s=_READY_TIMEOUT_S[profile],
+        operator_key=operator_key,
+        extra_args=tuple(tritonserver_args or ()),
+    )
     signal.signal(signal.SIGTERM, _interrupt)
     # A shell starts background jobs with SIGINT ignored, and Python then leaves it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -90,14 +87,14 @@ def serve(
         server.start()
         typer.echo(_ready_line(settings))
         code = server.wait()
-    except ServerError as error:
-        _fail(str(error))
     except KeyboardInterrupt:
         _stop(server)
         return
     server.stop()
     reason = f":\n{server.failure()}\n" if code else "; "
-    _fail(f"the server ended by itself (exit code {code}){reason}the whole log: {log_file}")
+    raise ServerError(
+        f"the server ended by itself (exit code {code}){reason}the whole log: {log_file}"
+    )
 
 
 def default_repository() -> Path:
@@ -114,9 +111,11 @@ def _stop(server: TritonServer) -> None:
         clean = server.stop()
     except KeyboardInterrupt:
         server.kill()
-        _fail("the server was killed; requests in flight were lost")
+        raise ServerError("the server was killed; requests in flight were lost") from None
     if not clean:
-        _fail(f"the server did not end well within {limit_s:g} s; see {server.settings.log_file}")
+        raise ServerError(
+            f"the server did not end well within {limit_s:g} s; see {server.settings.log_file}"
+        )
 
 
 def _ready_line(settings: ServerSettings) -> str:
@@ -129,8 +128,3 @@ def _ready_line(settings: ServerSettings) -> str:
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"mqspn serve: {message}", err=True)
-    raise typer.Exit(1)

@@ -283,6 +283,24 @@ def test_synthetic_posts_can_be_read_back(tmp_path: Path) -> None:
     assert json.loads(stats.stdout)["dev"]["posts"] == 3
 
 
+@pytest.mark.parametrize(
+    ("command", "mend"),
+    [
+        (("data", "stats"), "give the folder that holds txt/"),
+        (("serve", "--repository"), "make one with `mqspn build`"),
+    ],
+)
+def test_every_command_ends_with_one_line_of_the_program(
+    command: tuple[str, ...], mend: str, tmp_path: Path
+) -> None:
+    done = run(*command, str(tmp_path / "nope"))
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if line.startswith("mqspn")] == lines[-1:]
+    assert lines[-1].startswith("mqspn: ")
+    assert mend in lines[-1]
+
+
 def test_the_old_name_writes_the_same_posts_and_names_the_new_one(tmp_path: Path) -> None:
     line = "mqspn draw-posts is now called mqspn data synthesize\n"
     new = CliRunner().invoke(app, ["data", "synthesize", *SYNTHESIZE, str(tmp_path / "new")])

@@ -86,6 +86,13 @@ def test_predict_draws(server, image, tmp_path):
         assert drawn.width == 640
 
 
+@pytest.mark.parametrize("program", ["mqspn", "mqspn-client"])
+def test_an_error_begins_with_the_name_of_the_program(program, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [f"/usr/bin/{program}"])
+    done = mqspn("predict", "--text", "Jordan", "--timeout", "0")
+    assert (done.exit_code, done.stderr) == (2, f"{program}: --timeout must be greater than 0\n")
+
+
 @pytest.mark.parametrize("target", ["no/such/folder/a.png", "a.unknown"])
 def test_an_answer_that_cannot_be_drawn_is_printed_all_the_same(server, target):
     done = mqspn("predict", "--url", server.url, "--text", "Jordan", "--json", "--draw", target)

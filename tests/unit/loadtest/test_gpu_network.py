@@ -34,8 +34,8 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def posts():
-    with synthetic_posts(3) as drawn:
-        yield drawn
+    with synthetic_posts(3) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

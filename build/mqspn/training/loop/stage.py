@@ -75,7 +75,7 @@ class Stage(nn.Module, ABC, Generic[BatchT]):
         """Compute the scalars of a batch: "loss", which is minimised, and others to be logged."""
 
     def forward(self, batch: BatchT) -> dict[str, Tensor]:
-        """`loss`: by this name the processes' wrapping and mixed precision take part in it."""
+        """Compute `loss`, under the name that the processes' wrapping and mixed precision call."""
         return self.loss(batch)
 
     @abstractmethod

@@ -43,7 +43,7 @@ def run_fingerprint(
     visual_from: Path | None,
     proposals: Path | None,
 ) -> Fingerprint:
-    """What a run is of, see `mqspn.files.fingerprint`.
+    """Make a run's fingerprint: its settings, data and given files (`mqspn.files.fingerprint`).
 
     Data are the same where ids, texts, gold and the images' sizes in bytes are; a checkpoint where
     its weights are; proposals where the names and sizes of the posts' files are. Raises

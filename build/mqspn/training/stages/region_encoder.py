@@ -59,7 +59,7 @@ class RegionEncoderStage(Stage[CropBatch]):
         posts, held_out = _with_objects(posts), _with_objects(held_out)
         if not posts:
             raise TrainingError(
-                "training.region_encoder needs annotations/<split>.jsonl with the objects' looks; "
+                "training.region_encoder needs annotations/<split>.jsonl with object classes; "
                 "without them set training.region_encoder.epochs to 0 and use a pretrained encoder"
             )
         super().__init__(

@@ -82,13 +82,13 @@ def test_command_fails_with_the_line_of_the_fault(folder):
     (folder / "txt" / "test.txt").write_text("IMGID:a\nTed\tB-PERS\n")
     result = CliRunner().invoke(app, ["stats", str(folder)])
     assert result.exit_code == 1
-    assert "test.txt:2: label 'B-PERS'" in result.stderr
+    assert "test.txt:2: label 'B-PERS'" in str(result.exception)
 
 
 def test_command_says_when_the_folder_is_another(tmp_path):
     result = CliRunner().invoke(app, ["stats", str(tmp_path)])
     assert result.exit_code == 1
-    assert "give the folder that holds txt/" in result.stderr
+    assert "give the folder that holds txt/" in str(result.exception)
 
 
 def test_command_reads_images_whole_on_demand(folder):
@@ -102,9 +102,9 @@ def test_command_reads_images_whole_on_demand(folder):
     assert CliRunner().invoke(app, ["stats", str(folder)]).exit_code == 0
     result = CliRunner().invoke(app, ["stats", str(folder), "--images"])
     assert result.exit_code == 1
-    assert f"{path}: IMAGE_UNREADABLE" in result.stderr
+    assert f"{path}: IMAGE_UNREADABLE" in str(result.exception)
     # An empty one is not looked for: it is seen.
     path.write_bytes(b"")
     result = CliRunner().invoke(app, ["stats", str(folder)])
     assert result.exit_code == 1
-    assert f"{path}: is empty" in result.stderr
+    assert f"{path}: is empty" in str(result.exception)

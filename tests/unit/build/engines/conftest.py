@@ -25,8 +25,8 @@ def rtx() -> EngineBuilder:
 
 @pytest.fixture(scope="session")
 def posts() -> Iterator[list[Post]]:
-    with synthetic_posts(100) as drawn:
-        yield drawn
+    with synthetic_posts(100) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
