@@ -89,9 +89,10 @@ def check_replaceable(path: Path) -> None:
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Write a folder whole or not at all: the one given to the block takes its place at the end.
 
-    Between two renames at the end a kill leaves the old one beside ``folder``, and not in it.
+    Between two renames at the end a kill leaves the old one beside ``folder``, and not in it. Where
+    ``folder`` is a symbolic link, the folder it points to is replaced and the link stays.
     """
-    folder = folder.absolute()
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial"))
     new, old = work / "new", work / "old"

@@ -184,6 +184,28 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [folder]
 
 
+def test_a_linked_folder_is_replaced_where_it_is(tmp_path: Path) -> None:
+    target = tmp_path / "elsewhere" / "repository"
+    target.mkdir(parents=True)
+    (target / "old").touch()
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    with replacing_folder(link) as new:
+        (new / "new").touch()
+    assert link.is_symlink()
+    assert [path.name for path in target.iterdir()] == ["new"]
+
+
+def test_a_folder_may_be_named_by_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = tmp_path / "repository" / "work"
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    with replacing_folder(Path("..")) as new:
+        (new / "new").touch()
+    monkeypatch.chdir(tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == ["repository", "new"]
+
+
 def test_a_folder_without_its_last_file_gets_the_others_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
