@@ -1,8 +1,11 @@
 """Replace files and folders so that they are there whole or not at all.
 
-What is new is written beside its place, reaches the disk, and takes the place in one step: a kill,
-a full disk or a power cut leaves the old one or the new one. An operating-system error in one of
-these blocks names the file, as a full disk by itself does not.
+What is new is written beside its place, reaches the disk, and then takes the place. A file takes it
+in one step: a kill, a full disk or a power cut leaves the old one or the new one. A folder takes it
+in two renames: a kill between them leaves nothing in the place, and the old one whole beside it.
+
+An operating-system error in one of these blocks names the file that the caller named, as a full
+disk by itself does not.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import errno
 import io
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,25 +36,28 @@ __all__ = [
 def replacing(path: Path, *, shared: bool = False) -> Iterator[BinaryIO]:
     """Write a file whole or not at all: the block's bytes take ``path``'s place at its end.
 
-    A block that raises leaves ``path`` as it was. A file that is replaced hands on its mode.
+    A block that raises leaves ``path`` as it was. A file that is replaced hands on its mode. Where
+    ``path`` is a symbolic link, the file it points to is replaced and the link stays.
     ``shared``: several processes may write ``path`` at once; the last one stays.
+
+    Raises OSError where ``path`` is a folder, a device, a pipe or a socket.
     """
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "is a folder; name a file to write to", str(path))
-    partial = _partial(path, shared)
-    file = partial.open("wb")
-    try:
-        with named_in_errors(path), file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            if path.exists():
-                shutil.copymode(path, partial)
-        partial.replace(path)
-        _sync(path.parent)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    place = _regular_file(path)
+    partial = _partial(place, shared)
+    with named_in_errors(path, instead_of=partial):
+        file = partial.open("wb")
+        try:
+            with file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+                if place.exists():
+                    shutil.copymode(place, partial)
+            partial.replace(place)
+            _sync(place.parent)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
 
 
 @contextmanager
@@ -72,18 +79,20 @@ def replace_text(path: Path, text: str) -> None:
 
 def check_replaceable(path: Path) -> None:
     """Raise OSError where `replacing` could not write ``path``: before work that ends there."""
-    partial = _partial(path)
-    partial.touch()
-    partial.unlink()
+    partial = _partial(_regular_file(path))
+    with named_in_errors(path, instead_of=partial):
+        partial.touch()
+        partial.unlink()
 
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """Write a folder whole or not at all: the one given to the block takes its place at the end.
 
-    Between two renames at the end a kill leaves the old one beside ``folder``, and not in it.
+    Between two renames at the end a kill leaves the old one beside ``folder``, and not in it. Where
+    ``folder`` is a symbolic link, the folder it points to is replaced and the link stays.
     """
-    folder = folder.absolute()
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".partial"))
     new, old = work / "new", work / "old"
@@ -136,14 +145,38 @@ def replacing_contents(folder: Path, *, last: str, gone: str) -> Iterator[Path]:
 
 
 @contextmanager
-def named_in_errors(path: Path) -> Iterator[None]:
-    """Let an operating-system error of the block that names no file name ``path``."""
+def named_in_errors(path: Path, *, instead_of: Path | None = None) -> Iterator[None]:
+    """Let an operating-system error of the block that names no file name ``path``.
+
+    ``instead_of``: a file that the user did not name, whose errors name ``path`` too.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
+        unnamed = error.filename is None or str(error.filename) == str(instead_of)
+        if error.errno is not None and unnamed:
             error.filename = str(path)
         raise
+
+
+def _regular_file(path: Path) -> Path:
+    """Follow ``path``'s links to the file to replace, there or not yet; OSError for another kind.
+
+    Renaming a file over a device or a pipe would take it away from every other program.
+    """
+    place = Path(os.path.realpath(path))
+    try:
+        mode = place.stat().st_mode
+    except FileNotFoundError:
+        return place
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "is a folder; name a file to write to", str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "is no regular file; name a regular file", str(path))
+    return place
 
 
 def _partial(path: Path, shared: bool = False) -> Path:

@@ -62,7 +62,7 @@ class RegionEncoder(nn.Module):
         saved: Path | None = None,
     ) -> None:
         super().__init__()
-        self.vision = build_transformer(CLIPVisionModel, settings, saved)
+        self.vision = build_transformer(CLIPVisionModel, settings, saved, part="region_encoder")
         if self.vision.config.image_size != crop_side:
             _resize_positions(self.vision, crop_side)
         self.crop_side = crop_side

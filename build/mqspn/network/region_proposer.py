@@ -30,7 +30,7 @@ class RegionProposer(nn.Module):
     ) -> None:
         super().__init__()
         self.detector = build_transformer(
-            AutoModelForObjectDetection, settings, saved, num_labels=1
+            AutoModelForObjectDetection, settings, saved, part="region_proposer", num_labels=1
         )
         config = self.detector.config
         queries = getattr(config, "num_queries", None) or config.num_detection_tokens
@@ -43,6 +43,23 @@ class RegionProposer(nn.Module):
         self.softmax = config.model_type in _SOFTMAX_DETECTORS
         self.register_buffer("mean", torch.tensor(settings.pixel_mean).view(3, 1, 1), False)
         self.register_buffer("std", torch.tensor(settings.pixel_std).view(3, 1, 1), False)
+
+    @torch.no_grad()
+    def check_image_side(self, side: int) -> None:
+        """Run on one empty image; BuildError where the detector takes none of ``side`` pixels."""
+        training = self.training
+        try:
+            self.eval()(
+                torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.mean.device),
+                torch.zeros(1, 2, dtype=torch.int32, device=self.mean.device),
+            )
+        except RuntimeError as error:
+            raise BuildError(
+                f"settings: image_side: the region proposer takes no images of {side} pixels; "
+                f"name a larger side, as a multiple of 32 ({' '.join(str(error).split())})"
+            ) from error
+        finally:
+            self.train(training)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Turn uint8 pixels (B, 3, S, S) into the detector's float input."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,8 +41,14 @@ class TextEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = build_transformer(
-            AutoModel, settings, saved, vocab_size=vocabulary_size, pad_token_id=pad_token_id
+            AutoModel,
+            settings,
+            saved,
+            part="text_encoder",
+            vocab_size=vocabulary_size,
+            pad_token_id=pad_token_id,
         )
+        _check_encodes_tokens(self.encoder)
         hidden = self.encoder.config.hidden_size
         positions = getattr(self.encoder.config, "max_position_embeddings", longest)
         if longest > positions:
@@ -66,3 +73,14 @@ class TextEncoder(nn.Module):
         states = self(self.prompt_ids, self.prompt_mask)  # (T, P, D)
         at_mask = torch.eq(self.prompt_ids, self.mask_token_id).to(states.dtype)  # (T, P)
         return torch.einsum("tp,tpd->td", at_mask, states)
+
+
+def _check_encodes_tokens(encoder: Any) -> None:
+    """Raise BuildError for a model of images, or one whose states a decoder makes."""
+    config = encoder.config
+    embeddings = encoder.get_input_embeddings()
+    if config.is_encoder_decoder or not isinstance(embeddings, nn.Embedding):
+        raise BuildError(
+            f"settings: text_encoder is a {config.model_type!r}, no BERT-like encoder of texts; "
+            "name another model in its `pretrained`, or another model_type in its `config`"
+        )

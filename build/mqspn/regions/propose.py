@@ -85,6 +85,7 @@ def load_proposer(
                 "(region_proposer.pretrained); name one, or give a checkpoint"
             )
         proposer = RegionProposer(found.region_proposer, regions=regions or found.network.regions)
+        proposer.check_image_side(found.image_side)
     return proposer.eval(), found
 
 

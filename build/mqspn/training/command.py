@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mqspn.errors import BuildError
 from mqspn.options import (
     DataFolder,
     DeviceName,
@@ -44,7 +45,7 @@ def train(
     report = run_training(
         load_settings(settings, parse_overrides(set_ or ())),
         data=data,
-        run=run or output.with_name(output.name + ".run"),
+        run=run or _run_folder(output),
         output=output,
         device=device,
         visual_from=visual_from,
@@ -52,6 +53,15 @@ def train(
     )
     if report is not None:
         typer.echo(f"checkpoint: {output}")
+
+
+def _run_folder(output: Path) -> Path:
+    """Name the folder beside ``output`` that keeps its run's state."""
+    # "." and ".." have a name elsewhere only; other paths stay as they are, links too.
+    named = output if output.name not in ("", "..") else output.resolve()
+    if not named.name:
+        raise BuildError(f"--output {output} has no name to put a run folder beside; give --run")
+    return named.with_name(f"{named.name}.run")
 
 
 def ablate(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, AutoTokenizer
 
+from mqspn.network.pretrained import loading_pretrained
 from mqspn.settings import Settings
 from mqspn.training.errors import TrainingError
 
@@ -20,19 +21,20 @@ def build_tokenizer(settings: Settings, texts: Iterable[str]) -> Tokenizer:
 
     One is trained on ``texts`` and the types' prompts.
 
-    Raises TrainingError where the pretrained encoder has no fast tokenizer, or one of another
-    vocabulary.
+    Raises BuildError where the pretrained encoder cannot be loaded, and TrainingError where it has
+    no fast tokenizer, or one of another vocabulary.
     """
     pretrained = settings.text_encoder.pretrained
     if pretrained is None:
         prompts = [f"{t.prompt} is an entity type about" for t in settings.types]
         return train_wordpiece([*prompts, *texts], size=settings.training.vocabulary_size)
-    tokenizer = AutoTokenizer.from_pretrained(pretrained, use_fast=True)
+    with loading_pretrained(pretrained, part="text_encoder"):
+        size = AutoConfig.from_pretrained(pretrained).get_text_config().vocab_size
+        tokenizer = AutoTokenizer.from_pretrained(pretrained, use_fast=True)
     if not tokenizer.is_fast:
         raise TrainingError(f"text encoder {pretrained!r} has no fast tokenizer (tokenizer.json)")
     backend: Tokenizer = tokenizer.backend_tokenizer
     # Without its files transformers makes one of the special tokens alone, to which all is unknown.
-    size = AutoConfig.from_pretrained(pretrained).get_text_config().vocab_size
     if not size / 2 < backend.get_vocab_size() <= size:
         raise TrainingError(
             f"the tokenizer of text encoder {pretrained!r} knows {backend.get_vocab_size()} "

@@ -101,6 +101,8 @@ def train(
         checkpoint = _new_checkpoint(
             settings, splits["train"], fingerprint, accelerator, run, visual_from
         )
+        if proposals is None:
+            checkpoint.model.region_proposer.check_image_side(settings.image_side)
         chain = StageChain(
             checkpoint=checkpoint,
             posts=splits,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from mqspn.checkpoint import Checkpoint
+from mqspn.errors import BuildError
 from mqspn.network import Mqspn
 from mqspn.network.model import _tokenise_prompts
-from mqspn.settings import load_settings
+from mqspn.settings import EncoderSettings, load_settings
 
 Inputs = dict[str, torch.Tensor]
 
@@ -185,3 +187,36 @@ def test_an_encoder_that_cannot_be_loaded_is_named(
     lost = replace(settings, text_encoder=replace(settings.text_encoder, pretrained="./nowhere"))
     with pytest.raises(ValueError, match=r"'./nowhere' cannot be loaded"):
         Mqspn(lost, checkpoint.tokenizer)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_type": "clip_vision_model"},
+        {"model_type": "t5", "d_model": 8, "num_layers": 1, "num_heads": 2, "d_ff": 8},
+    ],
+)
+def test_a_text_encoder_of_another_kind_is_refused(
+    config: dict[str, Any], checkpoint: Checkpoint
+) -> None:
+    small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    other = EncoderSettings(config={**small, **config, "intermediate_size": 8})
+    settings = replace(checkpoint.settings, text_encoder=other)
+    with pytest.raises(BuildError, match=f"text_encoder is a '{config['model_type']}', no BERT"):
+        Mqspn(settings, checkpoint.tokenizer)
+
+
+def test_images_too_small_for_the_detector_are_refused(checkpoint: Checkpoint) -> None:
+    proposer = checkpoint.model.region_proposer.train()
+    before = {name: value.clone() for name, value in proposer.state_dict().items()}
+    random = torch.random.get_rng_state()
+    try:
+        proposer.check_image_side(checkpoint.settings.image_side)
+        with pytest.raises(BuildError, match=r"image_side: the region proposer takes no .* 7 pix"):
+            proposer.check_image_side(7)
+        assert proposer.training
+    finally:
+        proposer.eval()
+    assert torch.equal(random, torch.random.get_rng_state())
+    after = proposer.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())

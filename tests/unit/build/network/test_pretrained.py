@@ -33,8 +33,9 @@ def bert(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def load(auto_class: Any, folder: Path) -> Any:
-    return build_transformer(auto_class, EncoderSettings(pretrained=str(folder)), None)
+def load(auto_class: Any, folder: Path | str) -> Any:
+    settings = EncoderSettings(pretrained=str(folder))
+    return build_transformer(auto_class, settings, None, part="text_encoder")
 
 
 def test_a_language_models_encoder_is_whole(bert: Path) -> None:
@@ -82,9 +83,41 @@ def test_weights_that_do_not_cover_the_configuration_are_refused(bert: Path) -> 
     [
         {"model_type": "brt"},
         {"model_type": "bert", "hidden_size": 30, "num_attention_heads": 4},
+        {"model_type": "bert", "hidden_size": "abc"},
+        {"model_type": "bert", "num_attention_heads": 0},
+        {"model_type": "bert", "hidden_size": -8},
+        {"model_type": "bert", "hidden_act": "none"},
+        {"model_type": "clip_vision_model", "hidden_size": 7},
     ],
 )
 def test_a_configuration_that_makes_no_encoder_is_refused(config: dict[str, Any]) -> None:
     settings = EncoderSettings(config={**config, "num_hidden_layers": 1})
-    with pytest.raises(BuildError, match=f"config of '{config['model_type']}' is refused"):
-        build_transformer(AutoModel, settings, None)
+    with pytest.raises(BuildError, match=f"config of '{config['model_type']}' is refused") as error:
+        build_transformer(AutoModel, settings, None, part="text_encoder")
+    assert str(error.value).startswith("settings: text_encoder: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "clip"])
+def test_a_region_encoder_of_another_kind_is_refused(model_type: str) -> None:
+    settings = EncoderSettings(config={"model_type": model_type})
+    with pytest.raises(
+        BuildError, match=f"model_type must be 'clip_vision_model', not '{model_type}'"
+    ) as error:
+        build_transformer(CLIPVisionModel, settings, None, part="region_encoder")
+    assert "region_encoder.config" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", " ", "nope/nope", "empty"])
+def test_a_name_of_nothing_is_refused_in_one_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(
+        BuildError, match=rf"text_encoder.pretrained: encoder '{name}' cannot be l"
+    ) as error:
+        load(AutoModel, name)
+    assert "takes a hub name or a local folder: " in str(error.value)
+    assert "\n" not in str(error.value)

@@ -178,6 +178,19 @@ def test_a_pretrained_detector_needs_no_checkpoint(
         )
 
 
+def test_images_too_small_for_a_pretrained_detector_are_refused(
+    checkpoint: Checkpoint, data: Path, saved: Path, tmp_path: Path
+) -> None:
+    checkpoint.model.region_proposer.detector.save_pretrained(tmp_path / "detector")
+    path = tmp_path / "mine.json"
+    settings = json.loads((saved / "settings.json").read_text())
+    settings["region_proposer"]["pretrained"] = str(tmp_path / "detector")
+    path.write_text(json.dumps({**settings, "image_side": 7}))
+    refused = run(data, tmp_path / "a", "--settings", path, "--split", "dev")
+    assert "image_side: the region proposer takes no images of 7" in str(refused.exception)
+    assert not (tmp_path / "a").exists()
+
+
 def test_what_cannot_be_done_is_said(data: Path, saved: Path, tmp_path: Path) -> None:
     assert run(data, tmp_path).exit_code == 2
     assert run(data, tmp_path, "--checkpoint", saved, "--settings", "base").exit_code == 2

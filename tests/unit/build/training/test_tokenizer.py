@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mqspn.checkpoint import Checkpoint
+from mqspn.errors import BuildError
 from mqspn.settings import Settings, load_settings
 from mqspn.training.tokenizer import build_tokenizer, train_wordpiece
 from transformers import BertConfig, BertModel, BertTokenizerFast
@@ -25,7 +26,7 @@ def encoder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def settings(encoder: Path) -> Settings:
+def settings(encoder: Path | str) -> Settings:
     return load_settings("demo", {"text_encoder.pretrained": str(encoder)})
 
 
@@ -45,4 +46,23 @@ def test_a_folder_without_it_is_refused(encoder: Path) -> None:
 def test_one_that_knows_more_than_the_encoder_is_refused(encoder: Path) -> None:
     BertModel(BertConfig.from_pretrained(encoder, vocab_size=20)).save_pretrained(encoder)
     with pytest.raises(ValueError, match="tokens, the encoder 20"):
+        build_tokenizer(settings(encoder), TEXTS)
+
+
+@pytest.mark.parametrize("name", ["", " ", "nope/nope", "empty"])
+def test_an_encoder_that_is_not_there_is_refused_in_one_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    refused = rf"text_encoder\.pretrained: encoder '{name}' cannot be loaded; `pretrained` takes"
+    with pytest.raises(BuildError, match=refused) as error:
+        build_tokenizer(settings(name), TEXTS)
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_tokenizer_is_refused(encoder: Path) -> None:
+    (encoder / "tokenizer.json").write_text("{")
+    with pytest.raises(BuildError, match=rf"encoder '{encoder}' cannot be loaded"):
         build_tokenizer(settings(encoder), TEXTS)

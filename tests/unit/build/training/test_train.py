@@ -14,12 +14,14 @@ import pytest
 import torch
 from mqspn.checkpoint import load_checkpoint
 from mqspn.data.reader import read_split
+from mqspn.errors import BuildError
 from mqspn.evaluation.evaluate import evaluate
 from mqspn.evaluation.offline import CheckpointPredictor
 from mqspn.evaluation.tune import write_decoding
 from mqspn.files.lock import lock_folder
 from mqspn.settings import Settings, load_settings
 from mqspn.synthetic import synthesize_posts
+from mqspn.training.run_folder.fingerprint import begin_run
 from mqspn.training.run_folder.stage_state import StateFiles
 from mqspn.training.train import train
 
@@ -286,6 +288,17 @@ def test_what_cannot_be_written_to_or_taken_from_is_refused_at_the_start(
     ):
         train(settings, output=tmp_path / "x", **{**arguments, "run": trained / "run"})
     assert not (tmp_path / "run").exists()
+
+
+def test_images_too_small_for_the_detector_are_refused_before_the_stages(
+    short: dict[str, Any], data: Path, tmp_path: Path
+) -> None:
+    small = load_settings("demo", {**short, "image_side": 7})
+    with pytest.raises(BuildError, match="image_side: the region proposer takes no images of 7"):
+        train(small, data=data, run=tmp_path / "run", output=tmp_path / "x", progress=False)
+    assert not list((tmp_path / "run").glob("*.pt"))
+    assert not (tmp_path / "x").exists()
+    begin_run(tmp_path / "run", {"settings": "mended"})  # the folder is not taken
 
 
 def test_a_dev_split_without_entities_is_said_and_patience_refused(
