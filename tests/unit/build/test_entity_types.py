@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from mqspn.checkpoint import load_checkpoint
+from mqspn.cli import main
 from mqspn.data.command import app as data_app
 from mqspn.data.posts import Post
 from mqspn.data.reader import read_split
@@ -122,11 +123,17 @@ def test_the_statistics_count_them(folder: Path, settings: Settings) -> None:
     assert set(counted["by_type"]) == set(NAMES)
 
 
-def test_a_label_without_a_type_names_those_there(folder: Path) -> None:
-    result = CliRunner().invoke(data_app, ["stats", str(folder / "data"), "--settings", "base"])
-    assert result.exit_code == 1
-    assert "train.txt:" in result.stderr
-    assert "has no type among those of the settings (PER, LOC, ORG, OTHER)" in result.stderr
+def test_a_label_without_a_type_names_those_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["data", "stats", str(folder / "data"), "--settings", "base"]
+    monkeypatch.setattr("sys.argv", ["mqspn", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "train.txt:" in said
+    assert "has no type among those of the settings (PER, LOC, ORG, OTHER)" in said
 
 
 def test_every_entity_becomes_a_target(folder: Path, checkpoint: Path) -> None:
