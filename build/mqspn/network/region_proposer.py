@@ -53,6 +53,8 @@ class RegionProposer(nn.Module):
                 torch.zeros(1, 3, side, side, dtype=torch.uint8, device=self.mean.device),
                 torch.zeros(1, 2, dtype=torch.int32, device=self.mean.device),
             )
+        except torch.OutOfMemoryError:
+            raise  # the side is not too small then
         except RuntimeError as error:
             raise BuildError(
                 f"settings: image_side: the region proposer takes no images of {side} pixels; "

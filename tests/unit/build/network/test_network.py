@@ -220,3 +220,16 @@ def test_images_too_small_for_the_detector_are_refused(checkpoint: Checkpoint) -
     assert torch.equal(random, torch.random.get_rng_state())
     after = proposer.state_dict()
     assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_a_device_without_memory_left_says_nothing_of_the_image_side(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    proposer = checkpoint.model.region_proposer
+    monkeypatch.setattr(proposer.detector, "forward", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        proposer.check_image_side(checkpoint.settings.image_side)
+    assert not proposer.training
