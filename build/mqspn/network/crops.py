@@ -58,7 +58,8 @@ def _weighted_rows(images: Tensor, positions: Tensor) -> Tensor:
     pairs = torch.stack([above, above + 1.0], dim=-1).to(torch.int32)  # (B, M, supersampling, 2)
     first_of_image = torch.arange(B, device=images.device, dtype=torch.int32) * S
     indices = (pairs + first_of_image[:, None, None, None]).reshape(-1)
-    lines = images.transpose(1, 2).reshape(-1, 3 * S).float()
+    # TensorRT moves no uint8: floats first.
+    lines = images.float().transpose(1, 2).reshape(-1, 3 * S)
     touched = lines.index_select(0, indices)
     taps = 2 * positions.shape[-1]
     return weights.reshape(-1, 1, taps) @ touched.reshape(-1, taps, 3 * S)

@@ -11,6 +11,7 @@ from transformers import CLIPVisionModel
 
 from mqspn.errors import BuildError
 from mqspn.network.crops import crop_regions
+from mqspn.network.first_token import pooled_states
 from mqspn.network.pixels import normalise_pixels
 from mqspn.network.pretrained import build_transformer
 from mqspn.settings import EncoderSettings
@@ -57,8 +58,8 @@ class RegionEncoder(nn.Module):
         crops = crop_regions(pixels, boxes, self.crop_side, self.crop_supersampling)
         # Weights of a crop's pixel sum to 1, so that normalising can wait until there are fewer.
         crops = normalise_pixels(crops, self.mean, self.std)
-        pooled = self.vision(pixel_values=crops).pooler_output  # (B * K, D_visual)
-        return pooled.view(B, K, self.visual_width)  # type: ignore[no-any-return]
+        pooled = pooled_states(self.vision, crops)  # (B * K, D_visual)
+        return pooled.view(B, K, self.visual_width)
 
     def place(self, visual_states: Tensor, boxes: Tensor) -> Tensor:
         """Project visual states to width D and add the embedding of each box's geometry.
