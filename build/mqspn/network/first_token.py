@@ -6,6 +6,8 @@ and everything else of the first one alone.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from transformers import CLIPVisionModel
@@ -24,7 +26,7 @@ def pooled_states(vision: CLIPVisionModel, pixels: Tensor) -> Tensor:
     return vision.post_layernorm(first.squeeze(1))  # type: ignore[no-any-return]
 
 
-def _attend_from_first(attention: torch.nn.Module, states: Tensor) -> Tensor:
+def _attend_from_first(attention: Any, states: Tensor) -> Tensor:
     """CLIP's self-attention for the first of ``states`` (N, tokens, D) only: (N, 1, D)."""
     N, _, D = states.shape
     heads = (N, -1, attention.num_heads, attention.head_dim)
@@ -36,4 +38,5 @@ def _attend_from_first(attention: torch.nn.Module, states: Tensor) -> Tensor:
     weights = torch.softmax(queries @ keys.transpose(-1, -2) * attention.scale, dim=-1)
     if attention.training:
         weights = torch.nn.functional.dropout(weights, attention.dropout)
-    return attention.out_proj((weights @ values).transpose(1, 2).reshape(N, 1, D))
+    mixed = (weights @ values).transpose(1, 2).reshape(N, 1, D)
+    return attention.out_proj(mixed)  # type: ignore[no-any-return]
