@@ -30,8 +30,8 @@ class KeptLayers:
 
     ``op_types``: every node of these ONNX operators. ``arithmetic_of``: the nodes that make a
     tensor out of the results of the last layers (convolutions, matrix products, norms, softmaxes,
-    top-k) before it; the tensor is an output's name, or "Operator:index" for that input of every
-    such operator.
+    top-k) before it. ``all_before``: every node that a tensor is made by, from the inputs on. A
+    tensor is an output's name, or "Operator:index" for that input of every such operator.
     """
 
     graph: str
@@ -39,6 +39,7 @@ class KeptLayers:
     reason: str
     op_types: tuple[str, ...] = ()
     arithmetic_of: tuple[str, ...] = ()
+    all_before: tuple[str, ...] = ()
 
 
 def find_layers(place: str) -> KeptLayers:
@@ -58,9 +59,10 @@ def find_nodes(graph: Any, kept: KeptLayers) -> list[str]:
     """Find the nodes of an ONNX ``graph`` that ``kept`` means: their names, in its order."""
     chosen = {node.name for node in graph.node if node.op_type in kept.op_types}
     makers = {output: node for node in graph.node for output in node.output}
-    for place in kept.arithmetic_of:
-        for tensor in _tensors_at(graph, place):
-            chosen |= set(_arithmetic(tensor, makers))
+    for places, end in ((kept.arithmetic_of, _LAYERS), (kept.all_before, frozenset[str]())):
+        for place in places:
+            for tensor in _tensors_at(graph, place):
+                chosen |= set(_makers_of(tensor, makers, end))
     return [node.name for node in graph.node if node.name in chosen]
 
 
@@ -74,12 +76,13 @@ def _tensors_at(graph: Any, place: str) -> Iterator[str]:
             yield node.input[int(index)]
 
 
-def _arithmetic(tensor: str, makers: dict[str, Any]) -> Iterator[str]:
+def _makers_of(tensor: str, makers: dict[str, Any], end: frozenset[str]) -> Iterator[str]:
+    """Walk back from ``tensor``, to the inputs or the operators of ``end``."""
     waiting: list[str] = [tensor]
     seen: set[str] = set()
     while waiting:
         node = makers.get(waiting.pop())
-        if node is None or node.name in seen or node.op_type in _LAYERS:
+        if node is None or node.name in seen or node.op_type in end:
             continue
         seen.add(node.name)
         waiting += node.input
@@ -92,6 +95,9 @@ def _everywhere(name: str, reason: str, *op_types: str) -> Sequence[KeptLayers]:
         for graph in ("text_encoder", "region_proposer", "region_encoder", "query_decoder")
     ]
 
+
+#: Pixels and boxes become crops before the region encoder's one convolution, its patch embedding.
+_CROPS = ("Conv:0",)
 
 #: What a measurement tries: the places where half precision is known to hurt.
 CANDIDATES: tuple[KeptLayers, ...] = (
@@ -107,9 +113,8 @@ CANDIDATES: tuple[KeptLayers, ...] = (
     KeptLayers(
         graph="region_encoder",
         name="crops",
-        reason="a coordinate of the sampling grid has 11 bits in FP16, 8 in BF16",
-        op_types=("GridSample",),
-        arithmetic_of=("GridSample:1",),
+        reason="a position in the image has 11 bits in FP16, 8 in BF16",
+        all_before=_CROPS,
     ),
 )
 
@@ -120,11 +125,10 @@ KEPT: tuple[KeptLayers, ...] = (
         graph="region_encoder",
         name="crops",
         reason=(
-            "the sampling grid's coordinates have 11 bits in FP16 and 8 in BF16, so that crops "
-            "shift by a pixel and more: 0.097 -> 0.0047 in FP16, 1.0 -> 0.057 in BF16"
+            "positions in the image have 11 bits in FP16 and 8 in BF16, so that crops shift by a "
+            "pixel and more: 0.097 -> 0.0047 in FP16, 1.0 -> 0.057 in BF16"
         ),
-        op_types=("GridSample",),
-        arithmetic_of=("GridSample:1",),
+        all_before=_CROPS,
     ),
     KeptLayers(
         graph="region_proposer",

@@ -104,9 +104,8 @@ def convert_graph(
                 graph = onnx.load(str(simple))
             nodes = {k: find_nodes(graph.graph, k) for k in kept if k.graph == model}
             names = {name for found in nodes.values() for name in found}
-            absent = [k.name for k, found in nodes.items() if not found and k not in KEPT]
-            if absent:
-                raise PrecisionError(f"{model} has no {absent[0]}: drop --keep {model}:{absent[0]}")
+            for layers in (layers for layers, found in nodes.items() if not found):
+                raise PrecisionError(_absent(model, layers))
             converted = convert_to_mixed_precision(
                 str(simple),
                 low_precision_type="fp16" if precision == "int8" else precision,
@@ -132,6 +131,15 @@ def convert_graph(
         kept=tuple(sorted(names)),
         left=tuple(name for name in single if name not in names),
     )
+
+
+def _absent(model: str, layers: KeptLayers) -> str:
+    if layers in KEPT:
+        return (
+            f"{model} has no {layers.name}, which must stay in FP32; export it again with "
+            "`mqspn build`, or compile with --precision fp32"
+        )
+    return f"{model} has no {layers.name}: drop --keep {model}:{layers.name}"
 
 
 def _single_precision(model: onnx.ModelProto) -> list[str]:

@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import onnx
+import onnxslim
 import torch
 from mqspn_backend.tensors import MODELS, tensor
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from mqspn.checkpoint import Checkpoint
 from mqspn.export.errors import ExportError
 from mqspn.export.parity import check_parity
+from mqspn.export.shortcuts import shortcuts
 from mqspn.network import Mqspn
 from mqspn.parity import Difference
 from mqspn.settings import Settings
@@ -153,7 +156,12 @@ def _export(name: str, module: nn.Module, inputs: dict[str, Tensor], path: Path)
         }
         for tensor_name in (*spec.inputs, *spec.outputs)
     }
-    with warnings.catch_warnings(), torch.no_grad(), _constant_positions(module, inputs):
+    with (
+        warnings.catch_warnings(),
+        torch.no_grad(),
+        _constant_positions(module, inputs),
+        shortcuts(module),
+    ):
         # The tracer warns of every shape that transformers turns into a Python number; the parity
         # check at untraced shapes is what finds one that matters.
         warnings.simplefilter("ignore")
@@ -168,3 +176,5 @@ def _export(name: str, module: nn.Module, inputs: dict[str, Tensor], path: Path)
             opset_version=OPSET,
             dynamo=False,
         )
+    # The tracer leaves chains of operators behind every shape; those that are constant are folded.
+    onnx.save(onnxslim.slim(str(path)), str(path))

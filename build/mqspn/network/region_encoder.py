@@ -10,40 +10,13 @@ from torch.nn import functional as F
 from transformers import CLIPVisionModel
 
 from mqspn.errors import BuildError
+from mqspn.network.crops import crop_regions
+from mqspn.network.first_token import pooled_states
+from mqspn.network.pixels import normalise_pixels
 from mqspn.network.pretrained import build_transformer
 from mqspn.settings import EncoderSettings
 
-__all__ = ["RegionEncoder", "crop_regions"]
-
-
-def crop_regions(images: Tensor, boxes: Tensor, side: int, supersampling: int) -> Tensor:
-    """Cut boxes out of images and resize each to a square.
-
-    ``images`` (B, 3, S, S) float; ``boxes`` (B, K, 4) normalised x1, y1, x2, y2. Each output pixel
-    is the mean of ``supersampling`` squared bilinear samples, which keeps a large box from
-    aliasing. The K crops of an image are sampled as one tall grid, so that the image is never
-    copied. Returns (B * K, 3, side, side).
-    """
-    B, K, _ = boxes.shape
-    fine = side * supersampling
-    steps = (torch.arange(fine, device=boxes.device, dtype=boxes.dtype) + 0.5) / fine
-    x1, y1, x2, y2 = boxes.unbind(dim=-1)  # each (B, K)
-    xs = x1[..., None] + (x2 - x1)[..., None] * steps  # (B, K, fine)
-    ys = y1[..., None] + (y2 - y1)[..., None] * steps
-    grid = torch.stack(
-        [
-            xs[:, :, None, :].expand(B, K, fine, fine),
-            ys[:, :, :, None].expand(B, K, fine, fine),
-        ],
-        dim=-1,
-    )
-    grid = grid.reshape(B, K * fine, fine, 2) * 2.0 - 1.0
-    crops = F.grid_sample(
-        images, grid, mode="bilinear", padding_mode="border", align_corners=False
-    )  # (B, 3, K * fine, fine)
-    if supersampling > 1:
-        crops = F.avg_pool2d(crops, supersampling)  # (B, 3, K * side, side)
-    return crops.reshape(B, 3, K, side, side).transpose(1, 2).reshape(B * K, 3, side, side)
+__all__ = ["RegionEncoder"]
 
 
 class RegionEncoder(nn.Module):
@@ -82,10 +55,11 @@ class RegionEncoder(nn.Module):
         (B, K, D_visual).
         """
         B, K, _ = boxes.shape
-        images = (pixels.float() / 255.0 - self.mean) / self.std
-        crops = crop_regions(images, boxes, self.crop_side, self.crop_supersampling)
-        pooled = self.vision(pixel_values=crops).pooler_output  # (B * K, D_visual)
-        return pooled.view(B, K, self.visual_width)  # type: ignore[no-any-return]
+        crops = crop_regions(pixels, boxes, self.crop_side, self.crop_supersampling)
+        # Weights of a crop's pixel sum to 1, so that normalising can wait until there are fewer.
+        crops = normalise_pixels(crops, self.mean, self.std)
+        pooled = pooled_states(self.vision, crops)  # (B * K, D_visual)
+        return pooled.view(B, K, self.visual_width)
 
     def place(self, visual_states: Tensor, boxes: Tensor) -> Tensor:
         """Project visual states to width D and add the embedding of each box's geometry.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForObjectDetection
 
 from mqspn.errors import BuildError
+from mqspn.network.pixels import normalise_pixels
 from mqspn.network.pretrained import build_transformer
 from mqspn.settings import EncoderSettings
 
@@ -65,7 +66,7 @@ class RegionProposer(nn.Module):
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Turn uint8 pixels (B, 3, S, S) into the detector's float input."""
-        return (pixels.float() / 255.0 - self.mean) / self.std
+        return normalise_pixels(pixels, self.mean, self.std)
 
     def forward(self, pixels: Tensor, image_size: Tensor) -> tuple[Tensor, Tensor]:
         """Propose K regions an image.

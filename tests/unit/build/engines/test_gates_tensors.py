@@ -136,6 +136,21 @@ def test_layers_that_a_graph_does_not_have_cannot_be_kept(
         )
 
 
+def test_a_graph_without_what_must_stay_in_fp32_is_refused(
+    demo_repository: Path, batches: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        PrecisionError, match=r"has no crops, .* export it again with `mqspn build`"
+    ):
+        convert_graph(
+            "region_encoder",
+            demo_repository / "text_encoder" / "1" / "model.onnx",
+            tmp_path / "g.onnx",
+            precision="fp16",
+            samples=batches["text_encoder"][0],
+        )
+
+
 def test_without_the_converter_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(package: str) -> str:
         raise PackageNotFoundError(package)

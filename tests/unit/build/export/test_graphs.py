@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import onnx
 import pytest
 import torch
 from mqspn.checkpoint import Checkpoint, save_checkpoint
+from mqspn.engines.kept_layers import KEPT, KeptLayers, find_nodes
 from mqspn.export import ExportError, build_from_checkpoint, export_graphs
 from mqspn.export.graphs import example_inputs, graph_modules
 from mqspn.export.parity import check_parity
@@ -45,6 +47,21 @@ def test_no_graph_computes_in_float64(graphs: Path, name: str) -> None:
     values = {v.name for v in model.graph.value_info if v.type.tensor_type.elem_type == double}
     assert not values | {t.name for t in model.graph.initializer if t.data_type == double}
     assert len(model.graph.value_info) > len(model.graph.node) // 2  # the types were inferred
+
+
+@pytest.mark.parametrize("kept", KEPT, ids=lambda k: f"{k.graph}: {k.name}")
+def test_what_stays_in_fp32_is_found(graphs: Path, kept: KeptLayers) -> None:
+    assert find_nodes(onnx.load(graphs / f"{kept.graph}.onnx").graph, kept)
+
+
+def test_crops_stay_in_fp32_with_both_their_matrices(graphs: Path, checkpoint: Checkpoint) -> None:
+    graph = onnx.load(graphs / "region_encoder.onnx").graph
+    crops = next(kept for kept in KEPT if kept.name == "crops")
+    names = set(find_nodes(graph, crops))
+    operators = Counter(node.op_type for node in graph.node if node.name in names)
+    assert operators["MatMul"] == 2
+    assert operators["Floor"] == 1  # the rows that W_y touches
+    assert operators["Abs"] == checkpoint.settings.network.crop_supersampling  # triangles of W_x
 
 
 def test_the_parity_check_can_fail(graphs: Path, checkpoint: Checkpoint) -> None:
