@@ -66,8 +66,8 @@ class Transport(Protocol):
             model: The ensemble's name.
             tensors: ``TEXT`` and ``IMAGE``, object arrays of bytes of shape (B, 1), an empty image
                 standing for none; ``TEXT`` alone for the ensemble of posts without image. Perhaps
-                ``REGIONS``, float32 of shape (B, K, 4) in pixels of the upright image, rows of zeros
-                being padding.
+                ``REGIONS``, float32 of shape (B, K, 4) in pixels of the upright image, rows of
+                zeros being padding.
             timeout_s: Seconds that are left for the call.
 
         Returns:

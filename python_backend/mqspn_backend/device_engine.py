@@ -32,6 +32,10 @@ from mqspn_backend.selection import Rows
 __all__ = ["DeviceEngine", "from_dlpack", "to_dlpack"]
 
 
+#: ONNX's number of float32.
+_FLOAT = 1
+
+
 class DeviceEngine:
     """Runs the ONNX graph ``path`` on the device of ``provider``.
 
@@ -93,7 +97,11 @@ class DeviceEngine:
 
     def zeros(self, shape: Sequence[int]) -> ort.OrtValue:
         """Make an output of zeros, float32 as every engine's; it lies on the host."""
-        return ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, np.float32))
+        zeros = np.zeros(shape, np.float32)
+        # ONNX Runtime's own memory: a capsule would not keep an array's.
+        made = allocate(self._host, shape, _FLOAT)
+        self._host.copy(made.data_ptr(), zeros.ctypes.data, zeros.nbytes)
+        return made
 
     def gather(
         self, values: Sequence[ort.OrtValue], rows: Rows, regions: int | None = None
