@@ -105,8 +105,9 @@ class _ClientBase(ABC, Generic[T]):
 
     def _lacks_text(self, error: MqspnError, model: str) -> bool:
         """Whether ``error`` is that the server is too old to have the ensemble for text."""
-        missing = isinstance(error, ModelMissingError) and model == self._text_ensemble
-        return missing and self._text_may_be_missing and model != self._ensemble
+        # Not what is remembered by now: another thread may have found out before.
+        missing = isinstance(error, ModelMissingError) and model == _TEXT_ENSEMBLE
+        return missing and self._text_may_be_missing
 
     @staticmethod
     def _failed(prepared: PreparedPosts, error: PostError) -> list[Prediction | PostError]:

@@ -436,6 +436,14 @@ def test_threads_may_share_a_client(server):
     assert server.most_at_once > 4
 
 
+def test_threads_find_out_together_that_the_server_has_no_text_ensemble(server):
+    server.models.remove("mqspn_text")
+    with Client(server.url) as client, concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda i: client.predict(f"N{i}"), range(64)))
+    assert [a.entities[0].text for a in answers] == [f"N{i}" for i in range(64)]
+    assert {request["model"] for request in server.requests} == {"mqspn"}
+
+
 def test_tasks_may_share_an_async_client(server):
     server.delay_s = 0.02
 
