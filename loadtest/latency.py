@@ -29,6 +29,8 @@ from posts import SAMPLE_POSTS, LoadPost, read_posts
 __all__ = ["ModelTime", "app", "measure", "model_times", "outside_engines"]
 
 ENGINES = ("text_encoder", "region_proposer", "region_encoder", "query_decoder")
+#: A client picks one for each post by what the post holds.
+ENSEMBLES = ("mqspn", "mqspn_regions", "mqspn_text")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -88,19 +90,24 @@ def model_times(url: str, operator_key: str | None = None) -> dict[str, ModelTim
 
 
 def outside_engines(
-    before: Mapping[str, ModelTime], after: Mapping[str, ModelTime], ensemble: str = "mqspn"
+    before: Mapping[str, ModelTime],
+    after: Mapping[str, ModelTime],
+    ensembles: Sequence[str] = ENSEMBLES,
 ) -> dict[str, Any]:
     """Compute a post's time between two statistics, and the share spent outside the engines.
 
-    An engine's time is its compute and its queue. ``share`` is 0 to 1 of the ensemble's time.
+    It is a mean over the posts of all ``ensembles``. An engine's time is its compute and its queue.
+    ``share`` is 0 to 1 of the ensembles' time.
     """
     spent = {name: after[name].since(before[name]) for name in after if name in before}
     spent = {name: times for name, times in spent.items() if times.requests}
-    if ensemble not in spent:
-        raise ValueError(f"the server's statistics show no request of {ensemble!r}")
-    whole = spent[ensemble].total_ns / spent[ensemble].requests / 1e6
+    used = [spent[name] for name in ensembles if name in spent]
+    if not used:
+        raise ValueError(f"the server's statistics show no request of {', '.join(ensembles)}")
+    requests = sum(times.requests for times in used)
+    whole = sum(times.total_ns for times in used) / requests / 1e6
     engine = {
-        name: (spent[name].compute_ns + spent[name].queue_ns) / spent[ensemble].requests / 1e6
+        name: (spent[name].compute_ns + spent[name].queue_ns) / requests / 1e6
         if name in spent
         else 0.0
         for name in ENGINES

@@ -155,8 +155,8 @@ def _write_graphs(export: TinyExport) -> None:
     )
     write(
         "region_encoder",
-        {"PIXELS": (u8, ["B", 3, S, S]), "REGION_BOXES": (f32, ["B", K, 4])},
-        {"REGION_STATES": ["B", K, D]},
+        {"PIXELS": (u8, ["B", 3, S, S]), "REGION_BOXES": (f32, ["B", "K", 4])},
+        {"REGION_STATES": ["B", "K", D]},
         {"w": np.ones((4, D), np.float32)},
         [("MatMul", "REGION_BOXES w", "REGION_STATES")],
     )

@@ -26,6 +26,7 @@ from mqspn_client.transport import (
     ConnectionSettings,
     GrpcTransport,
     SslSettings,
+    Tensors,
     Transport,
 )
 from mqspn_client.types import ImageSource, Post, Prediction, Regions, ServerMetadata
@@ -33,6 +34,7 @@ from mqspn_client.types import ImageSource, Post, Prediction, Regions, ServerMet
 __all__ = ["AsyncClient", "Client"]
 
 _RETRY = RetrySettings()
+_ENSEMBLE, _TEXT_ENSEMBLE = "mqspn", "mqspn_text"
 
 # What a server that is not there (yet, or any more) looks like.
 _NOT_READY = (
@@ -55,8 +57,9 @@ class _ClientBase(ABC, Generic[T]):
         *,
         timeout_s: float = 30.0,
         retry: RetrySettings = _RETRY,
-        ensemble: str = "mqspn",
+        ensemble: str = _ENSEMBLE,
         regions_ensemble: str = "mqspn_regions",
+        text_ensemble: str | None = None,
         ssl: SslSettings | None = None,
         headers: Mapping[str, str] | None = None,
         channel_args: Sequence[tuple[str, Any]] = (),
@@ -66,6 +69,10 @@ class _ClientBase(ABC, Generic[T]):
         self._retry = retry
         self._ensemble = ensemble
         self._regions_ensemble = regions_ensemble
+        # A server of an earlier version has none; then its posts go to `ensemble`.
+        self._text_may_be_missing = text_ensemble is None and ensemble == _ENSEMBLE
+        default = _TEXT_ENSEMBLE if self._text_may_be_missing else ensemble
+        self._text_ensemble = text_ensemble or default
         self._closed = False
         self._budget(None)  # a timeout that cannot be is refused here
         if transport is None:
@@ -83,8 +90,24 @@ class _ClientBase(ABC, Generic[T]):
             raise InvalidRequestError("the client is closed")
         return CallBudget(self._retry, self._timeout_s if timeout_s is None else timeout_s)
 
-    def _model(self, prepared: PreparedPosts) -> str:
-        return self._regions_ensemble if prepared.has_regions else self._ensemble
+    def _request(self, prepared: PreparedPosts, *, whole: bool) -> tuple[str, Tensors]:
+        """The ensemble for ``prepared`` and what it takes; ``whole``: not the one for text."""
+        if prepared.has_regions:
+            return self._regions_ensemble, prepared.tensors
+        if prepared.has_images or whole or self._text_ensemble == self._ensemble:
+            return self._ensemble, prepared.tensors
+        return self._text_ensemble, {"TEXT": prepared.tensors["TEXT"]}
+
+    def _answered(self, *, whole: bool) -> None:
+        """Remember that the server has no ensemble for text where ``whole`` was answered."""
+        if whole:
+            self._text_ensemble = self._ensemble
+
+    def _lacks_text(self, error: MqspnError, model: str) -> bool:
+        """Whether ``error`` is that the server is too old to have the ensemble for text."""
+        # Not what is remembered by now: another thread may have found out before.
+        missing = isinstance(error, ModelMissingError) and model == _TEXT_ENSEMBLE
+        return missing and self._text_may_be_missing
 
     @staticmethod
     def _failed(prepared: PreparedPosts, error: PostError) -> list[Prediction | PostError]:
@@ -114,6 +137,9 @@ class Client(_ClientBase[Transport]):
         retry: How often a lost connection and a full queue are tried again.
         ensemble: The Triton model for posts without regions of their own.
         regions_ensemble: The Triton model for posts with them.
+        text_ensemble: The Triton model for requests in which no post has an image or regions. None:
+            ``mqspn_text``, or ``ensemble`` where the server has no such model or where
+            ``ensemble`` is not the default.
         ssl: TLS settings. None: a plain connection.
         headers: Sent with every call, such as a key or a token.
         channel_args: gRPC channel arguments, on top of the client's own.
@@ -196,15 +222,20 @@ class Client(_ClientBase[Transport]):
         prepared = prepare_posts(posts)
         if not prepared.positions:
             return merge_answers(prepared, None)
-        model = self._model(prepared)
+        whole = False
         while True:
+            model, tensors = self._request(prepared, whole=whole)
             try:
-                answers = self._transport.infer(model, prepared.tensors, budget.remaining_s())
+                answers = self._transport.infer(model, tensors, budget.remaining_s())
+                self._answered(whole=whole)
                 return merge_answers(prepared, answers)
             except PostError as error:
                 return self._failed(prepared, error)
             except MqspnError as error:
-                time.sleep(budget.pause_after(error))
+                if self._lacks_text(error, model):
+                    whole = True
+                else:
+                    time.sleep(budget.pause_after(error))
 
     def ready(self, *, timeout_s: float | None = None) -> bool:
         """Ask whether the server takes posts now. It makes one try.
@@ -282,6 +313,9 @@ class AsyncClient(_ClientBase[AsyncTransport]):
         retry: How often a lost connection and a full queue are tried again.
         ensemble: The Triton model for posts without regions of their own.
         regions_ensemble: The Triton model for posts with them.
+        text_ensemble: The Triton model for requests in which no post has an image or regions. None:
+            ``mqspn_text``, or ``ensemble`` where the server has no such model or where
+            ``ensemble`` is not the default.
         ssl: TLS settings. None: a plain connection.
         headers: Sent with every call, such as a key or a token.
         channel_args: gRPC channel arguments, on top of the client's own.
@@ -321,15 +355,20 @@ class AsyncClient(_ClientBase[AsyncTransport]):
         prepared = await asyncio.to_thread(prepare_posts, posts)
         if not prepared.positions:
             return merge_answers(prepared, None)
-        model = self._model(prepared)
+        whole = False
         while True:
+            model, tensors = self._request(prepared, whole=whole)
             try:
-                answers = await self._transport.infer(model, prepared.tensors, budget.remaining_s())
+                answers = await self._transport.infer(model, tensors, budget.remaining_s())
+                self._answered(whole=whole)
                 return merge_answers(prepared, answers)
             except PostError as error:
                 return self._failed(prepared, error)
             except MqspnError as error:
-                await asyncio.sleep(budget.pause_after(error))
+                if self._lacks_text(error, model):
+                    whole = True
+                else:
+                    await asyncio.sleep(budget.pause_after(error))
 
     async def ready(self, *, timeout_s: float | None = None) -> bool:
         """Ask whether the server takes posts now, as `Client.ready` does."""

@@ -43,6 +43,10 @@ class PreparedPosts:
     def has_regions(self) -> bool:
         return "REGIONS" in self.tensors
 
+    @property
+    def has_images(self) -> bool:
+        return bool(self.tensors["IMAGE"].any())
+
 
 def prepare_posts(posts: Sequence[Post]) -> PreparedPosts:
     """Encode ``posts`` for one request; a post that cannot be read here becomes an error.

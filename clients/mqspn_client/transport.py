@@ -65,8 +65,9 @@ class Transport(Protocol):
         Args:
             model: The ensemble's name.
             tensors: ``TEXT`` and ``IMAGE``, object arrays of bytes of shape (B, 1), an empty image
-                standing for none; perhaps ``REGIONS``, float32 of shape (B, K, 4) in pixels of
-                the upright image, rows of zeros being padding.
+                standing for none; ``TEXT`` alone for the ensemble of posts without image. Perhaps
+                ``REGIONS``, float32 of shape (B, K, 4) in pixels of the upright image, rows of
+                zeros being padding.
             timeout_s: Seconds that are left for the call.
 
         Returns:

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-__all__ = ["OnnxEngine", "missing_inputs", "session_options"]
+from mqspn_backend.selection import Rows, gather, scatter
+
+__all__ = ["OnnxEngine", "is_open", "missing_inputs", "session_options"]
 
 Array = npt.NDArray[Any]
 
@@ -49,6 +51,15 @@ def missing_inputs(inputs: Sequence[str], feeds: Mapping[str, Any]) -> None:
         raise ValueError(f"the graph needs {', '.join(missing)}, got {', '.join(feeds)}")
 
 
+def is_open(session: ort.InferenceSession, name: str, axis: int) -> bool:
+    """Whether the graph of ``session`` takes any size of that axis of input ``name``.
+
+    False for an input that it does not have.
+    """
+    shapes = {i.name: i.shape for i in session.get_inputs()}
+    return name in shapes and not isinstance(shapes[name][axis], int)
+
+
 class OnnxEngine:
     """Runs the ONNX graph ``path`` on the CPU, with ``threads`` threads in an operator.
 
@@ -83,10 +94,22 @@ class OnnxEngine:
         """Read the shape of one input or output, B first."""
         return value.shape
 
-    def join(self, values: Sequence[Array]) -> Array:
-        """Concatenate ``values`` along the first axis."""
-        return np.concatenate(values)
+    def is_open(self, name: str, axis: int) -> bool:
+        """Whether the graph takes any size of that axis of input ``name``."""
+        return is_open(self._session, name, axis)
 
-    def split(self, value: Array, counts: Sequence[int]) -> list[Array]:
-        """Split what `join` joined: ``counts`` rows each."""
-        return np.split(value, np.cumsum(counts)[:-1])
+    def array(self, value: Array) -> Array:
+        """Read an input's numbers."""
+        return value
+
+    def zeros(self, shape: Sequence[int]) -> Array:
+        """Make an output of zeros, float32 as every engine's."""
+        return np.zeros(shape, np.float32)
+
+    def gather(self, values: Sequence[Array], rows: Rows, regions: int | None = None) -> Array:
+        """Put ``rows`` of ``values`` one after another, see `mqspn_backend.selection`."""
+        return gather(values, rows, regions)
+
+    def scatter(self, value: Array, rows: Rows, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
+        """Undo `gather`: the rest of ``shapes`` is zeros, see `mqspn_backend.selection`."""
+        return scatter(value, rows, shapes)

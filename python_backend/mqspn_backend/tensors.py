@@ -14,6 +14,7 @@ __all__ = [
     "ENGINES",
     "MODELS",
     "REGIONS_ENSEMBLE",
+    "TEXT_ENSEMBLE",
     "ModelSpec",
     "Tensor",
     "tensor",
@@ -67,11 +68,11 @@ _TENSORS = {
         Tensor("IMAGE_SIZE", "INT32", ("B", 2)),
         # Empty, or the JSON {"code", "message"} of a post that could not be read.
         Tensor("POST_ERROR", "BYTES", ("B", 1)),
-        # From region_proposer, or from preprocess for the caller's own regions: normalised
-        # x1, y1, x2, y2 in [0, 1]; score 0 is padding.
+        # From region_proposer, or from preprocess for the caller's own regions and for posts
+        # without image: normalised x1, y1, x2, y2 in [0, 1]; score 0 is padding.
         Tensor("REGION_BOXES", "FP32", ("B", "K", 4)),
         Tensor("REGION_SCORES", "FP32", ("B", "K")),
-        # From the encoders.
+        # From the encoders; REGION_STATES also from preprocess, zeros, for posts without image.
         Tensor("TEXT_STATES", "FP32", ("B", "L", "D")),
         Tensor("REGION_STATES", "FP32", ("B", "K", "D")),
         # From query_decoder. Index 0 of TYPE_PROBS is "no entity", of REGION_PROBS the null region.
@@ -102,8 +103,9 @@ MODELS: dict[str, ModelSpec] = {
                 "POST_ERROR",
                 "REGION_BOXES",
                 "REGION_SCORES",
+                "REGION_STATES",
             ),
-            optional=("REGIONS",),
+            optional=("IMAGE", "REGIONS"),
         ),
         ModelSpec("text_encoder", ("INPUT_IDS", "ATTENTION_MASK"), ("TEXT_STATES",)),
         ModelSpec("region_proposer", ("PIXELS", "IMAGE_SIZE"), ("REGION_BOXES", "REGION_SCORES")),
@@ -141,6 +143,8 @@ ENGINES = ("text_encoder", "region_proposer", "region_encoder", "query_decoder")
 DEFAULT_ENSEMBLE = ModelSpec("mqspn", ("TEXT", "IMAGE"), ("ENTITIES",))
 #: The ensemble for callers who have a detector of their own.
 REGIONS_ENSEMBLE = ModelSpec("mqspn_regions", ("TEXT", "IMAGE", "REGIONS"), ("ENTITIES",))
+#: The ensemble for posts without image: it has none of the visual models.
+TEXT_ENSEMBLE = ModelSpec("mqspn_text", ("TEXT",), ("ENTITIES",))
 
 
 def tensor(name: str) -> Tensor:

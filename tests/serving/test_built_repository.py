@@ -24,8 +24,9 @@ def entities(
     server: TritonServer,
     posts: list[tuple[str, bytes]],
     regions: list[list[list[float]]] | None = None,
+    model: str | None = None,
 ) -> list[dict[str, Any]]:
-    """The answers to one request of B posts, through the ensemble that ``regions`` asks for."""
+    """The answers to one request of B posts; None: by the ensemble that ``regions`` asks for."""
 
     def tensor(name: str, array: np.ndarray, dtype: str) -> triton.InferInput:
         made = triton.InferInput(name, array.shape, dtype)
@@ -37,7 +38,9 @@ def entities(
     inputs = [tensor("TEXT", texts, "BYTES"), tensor("IMAGE", images, "BYTES")]
     if regions is not None:
         inputs.append(tensor("REGIONS", np.array(regions, np.float32), "FP32"))
-    model = "mqspn" if regions is None else "mqspn_regions"
+    model = model or ("mqspn" if regions is None else "mqspn_regions")
+    if model == "mqspn_text":
+        del inputs[1:]
     with triton.InferenceServerClient(server.url) as client:
         answer = client.infer(model, inputs, client_timeout=20.0)
     return [json.loads(row[0]) for row in answer.as_numpy("ENTITIES")]
@@ -93,6 +96,31 @@ def test_preprocess_does_without_the_optional_regions(tiny_server: TritonServer)
     assert answer.as_numpy("REGION_SCORES").tolist() == [[0.0, 0.0, 0.0]]
     assert answer.as_numpy("PIXELS").shape == (1, 3, 16, 16)
     assert answer.as_numpy("INPUT_IDS").shape == (1, 8)
+
+
+def test_the_ensemble_for_text_answers_as_the_whole_one(tiny_server: TritonServer) -> None:
+    posts = [("Ada", b""), ("Bo goes " * 9, b""), ("", b"")]
+    answers = entities(tiny_server, posts, model="mqspn_text")
+    assert answers == entities(tiny_server, posts)
+    assert answers[0]["entities"][0]["box"] is None
+    assert [entities(tiny_server, [p], model="mqspn_text")[0] for p in posts] == answers
+
+
+def test_preprocess_does_without_an_image(tiny_server: TritonServer) -> None:
+    text = triton.InferInput("TEXT", [2, 1], "BYTES")
+    text.set_data_from_numpy(np.array([[b"Ada"], [b"\xff"]], np.object_))
+    with triton.InferenceServerClient(tiny_server.url) as client:
+        answer = client.infer("preprocess", [text], client_timeout=20.0)
+    for name, shape in (
+        ("PIXELS", (2, 3, 16, 16)),
+        ("IMAGE_SIZE", (2, 2)),
+        ("REGION_SCORES", (2, 3)),
+        ("REGION_STATES", (2, 3, 4)),
+    ):
+        found = answer.as_numpy(name)
+        assert found.shape == shape
+        assert not found.any()
+    assert [bool(error) for error in answer.as_numpy("POST_ERROR").ravel()] == [False, True]
 
 
 def test_every_bucket_and_a_text_longer_than_the_last(tiny_server: TritonServer) -> None:

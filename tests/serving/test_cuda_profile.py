@@ -130,7 +130,7 @@ def test_only_the_asked_outputs_come_back(dlpack_server: TritonServer) -> None:
     assert list(outputs(answer)) == ["END_PROBS"]
 
 
-@pytest.mark.parametrize("model", ["mqspn", "mqspn_regions"])
+@pytest.mark.parametrize("model", ["mqspn", "mqspn_regions", "mqspn_text"])
 def test_the_ensembles_answer_as_under_the_cpu_profile(
     model: str, dlpack_server: TritonServer, tiny_server: TritonServer
 ) -> None:
@@ -140,7 +140,7 @@ def test_the_ensembles_answer_as_under_the_cpu_profile(
     arrays: list[tuple[str, np.ndarray, str]] = [
         ("TEXT", posts, "BYTES"),
         ("IMAGE", images, "BYTES"),
-    ]
+    ][: 1 if model == "mqspn_text" else 2]
     if model == "mqspn_regions":
         boxes = np.array([[[0, 0, 0, 0]], [[1, 2, 30, 40]], [[0, 0, 0, 0]]], np.float32)
         arrays.append(("REGIONS", boxes, "FP32"))

@@ -8,13 +8,15 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from mqspn.repository import ENGINES
 from mqspn.serving import TritonServer
 from mqspn_client import Client, Post, PostError, Prediction
 from PIL import Image
@@ -266,8 +268,6 @@ def test_the_readmes_grpcurl_request(server: TritonServer) -> None:
 
 
 def test_custom_and_standard_metrics_are_there(server: TritonServer, client: Client) -> None:
-    import urllib.request
-
     def read() -> tuple[str, float]:
         page = urllib.request.urlopen(server.metrics_url, timeout=10).read().decode()
         found = re.search(r'mqspn_post_errors_total\{[^}]*code="IMAGE_FORMAT"[^}]*\} (\S+)', page)
@@ -282,6 +282,82 @@ def test_custom_and_standard_metrics_are_there(server: TritonServer, client: Cli
     while read()[1] != before + 1 and time.monotonic() < deadline:
         time.sleep(0.2)
     assert read()[1] == before + 1
+
+
+def posts_run(server: TritonServer) -> dict[str, int]:
+    """The posts that each engine has run on, as the metrics page says."""
+    page = urllib.request.urlopen(server.metrics_url, timeout=10).read().decode()
+    found = re.findall(r'mqspn_engine_posts_total\{[^}]*model="(\w+)"[^}]*\} (\S+)', page)
+    return {model: int(float(count)) for model, count in found}
+
+
+def test_the_vision_engines_run_on_the_posts_with_an_image_only(
+    server: TritonServer, client: Client, eventually: Callable[..., bool]
+) -> None:
+    time.sleep(2.5)  # the server publishes its models' metrics every two seconds
+    before = posts_run(server)
+    with_image, text_only = sample("jordan-player"), sample("no-image")
+    # Text alone, by the ensemble for text and by the whole one.
+    for _ in range(3):
+        client.predict(text_only.text)
+    with Client(server.url, text_ensemble="mqspn") as whole:
+        for _ in range(3):
+            whole.predict(text_only.text)
+        whole.predict_many([text_only] * 4)
+    # Mixed requests of many posts, and mixed requests of one post that share batches.
+    client.predict_many([text_only, with_image, text_only, with_image, with_image])
+    with ThreadPoolExecutor(16) as pool, Client(server.url, text_ensemble="mqspn") as whole:
+        mixed = [with_image if i % 3 == 0 else text_only for i in range(48)]
+        answers = list(pool.map(lambda post: whole.predict(post.text, post.image), mixed))
+    assert [summary(a) for a in answers] == [
+        EXPECTED["jordan-player" if i % 3 == 0 else "no-image"] for i in range(48)
+    ]
+    posts, images = 3 + 3 + 4 + 5 + 48, 3 + 16
+    expected = {
+        model: count + (images if model.startswith("region") else posts)
+        for model, count in before.items()
+    }
+    assert set(expected) == set(ENGINES)
+    assert eventually(lambda: posts_run(server) == expected), (before, posts_run(server))
+
+
+@pytest.mark.slow
+def test_the_answers_are_those_of_the_checkpoint_without_a_server(
+    server: TritonServer, client: Client
+) -> None:
+    """One by one, all in one request, and many callers at once: the offline pipeline runs all."""
+    from mqspn.checkpoint import load_checkpoint
+    from mqspn.data.posts import Post as DataPost
+    from mqspn.evaluation.offline import CheckpointPredictor
+
+    offline = CheckpointPredictor(
+        load_checkpoint(ROOT / "build" / "checkpoints" / "demo"), progress=False
+    )
+    posts = [sample(name) for name in EXPECTED]
+    expected = offline.predict(
+        [
+            DataPost(id=name, text=post.text, words=(), entities=(), image=post.image)
+            for name, post in zip(EXPECTED, posts, strict=True)
+        ]
+    )
+    with Client(server.url, text_ensemble="mqspn") as whole, ThreadPoolExecutor(8) as pool:
+        ways = [
+            [client.predict(post.text, post.image) for post in posts],
+            client.predict_many(posts),
+            list(pool.map(lambda post: whole.predict(post.text, post.image), posts)),
+        ]
+    for answers in ways:
+        for answer, entities in zip(answers, expected, strict=True):
+            assert isinstance(answer, Prediction)
+            entities = sorted(entities, key=lambda entity: entity.start)
+            assert [(e.start, e.end, e.type) for e in answer.entities] == [
+                (e.start, e.end, e.type) for e in entities
+            ]
+            for found, entity in zip(answer.entities, entities, strict=True):
+                assert found.score == pytest.approx(entity.score, abs=1e-4)
+                assert (found.box is None) == (entity.box is None)
+                if found.box is not None:
+                    assert found.box.to_list() == pytest.approx(entity.box, abs=0.1)
 
 
 def test_the_demo_runs(tmp_path: Path) -> None:

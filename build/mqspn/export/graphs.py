@@ -1,4 +1,4 @@
-"""The four graphs of a checkpoint as ONNX, with dynamic batch and length."""
+"""The four graphs of a checkpoint as ONNX, with dynamic batch, length and number of regions."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ __all__ = ["OPSET", "example_inputs", "export_graphs", "graph_modules"]
 #: TensorRT 10 and 11 read.
 OPSET = 17
 _TRACED = (2, 8)  # posts, tokens
-#: Shapes the parity check runs at; none was traced.
-_CHECKED = ((1, 5), (3, 13), (5, 32))
+#: Shapes the parity check runs at, and the share of the K regions; none was traced.
+_CHECKED = ((1, 5, 0.0), (3, 13, 1.0), (5, 32, 0.4))
+#: The graphs that take fewer regions than K.
+_FEWER_REGIONS = ("region_encoder", "query_decoder")
 
 
 class _QueryDecoderGraph(nn.Module):
@@ -62,11 +64,22 @@ def graph_modules(model: Mqspn) -> dict[str, nn.Module]:
 
 
 def example_inputs(
-    name: str, settings: Settings, vocabulary: int, posts: int, tokens: int, seed: int
+    name: str,
+    settings: Settings,
+    vocabulary: int,
+    posts: int,
+    tokens: int,
+    seed: int,
+    *,
+    regions: int | None = None,
 ) -> dict[str, Tensor]:
-    """Draw random inputs of graph ``name``: the last post is half padding and has no image."""
+    """Draw random inputs of graph ``name``: the last post is half padding and has no image.
+
+    ``regions``: how many; None: K of ``settings``.
+    """
     random = torch.Generator().manual_seed(seed)
     K, D, S = settings.network.regions, settings.network.width, settings.image_side
+    K = K if regions is None else regions
     mask = torch.ones(posts, tokens, dtype=torch.int32)
     mask[-1, (tokens + 1) // 2 :] = 0
     corners = torch.rand(posts, K, 2, 2, generator=random).sort(dim=2).values.flatten(2)
@@ -93,9 +106,9 @@ def export_graphs(
 ) -> Iterator[Difference]:
     """Write `<model>.onnx` for the four graphs to ``output``, yielding each one's parity.
 
-    Each graph is run in ONNX Runtime at batch sizes and lengths that were not traced and compared
-    with PyTorch. Raises ExportError where the largest difference exceeds ``tolerance``; that
-    graph's file is then removed.
+    Each graph is run in ONNX Runtime at batch sizes, lengths and numbers of regions that were not
+    traced and compared with PyTorch. Raises ExportError where the largest difference exceeds
+    ``tolerance``; that graph's file is then removed.
     """
     output.mkdir(parents=True, exist_ok=True)
     model = checkpoint.model.eval()
@@ -105,14 +118,29 @@ def export_graphs(
         inputs = example_inputs(name, checkpoint.settings, vocabulary, *_TRACED, seed=0)
         _export(name, module.eval(), inputs, path)
         checked = [
-            example_inputs(name, checkpoint.settings, vocabulary, posts, tokens, seed=posts)
-            for posts, tokens in _CHECKED
+            example_inputs(
+                name,
+                checkpoint.settings,
+                vocabulary,
+                posts,
+                tokens,
+                seed=posts,
+                regions=_regions(name, checkpoint.settings.network.regions, share),
+            )
+            for posts, tokens, share in _CHECKED
         ]
         parity = check_parity(name, module, path, checked)
         if parity.largest > tolerance:
             path.unlink()
             raise ExportError(f"{parity}; more than the tolerance of {tolerance}")
         yield parity
+
+
+def _regions(name: str, regions: int, share: float) -> int:
+    """The number of regions to check graph ``name`` at; only the decoder can do with none."""
+    if name not in _FEWER_REGIONS:
+        return regions
+    return max(int(name == "region_encoder"), round(regions * share))
 
 
 @contextmanager
@@ -150,9 +178,10 @@ def _constant(value: Any, *_: Any, **__: Any) -> Any:
 
 def _export(name: str, module: nn.Module, inputs: dict[str, Tensor], path: Path) -> None:
     spec = MODELS[name]
+    open_axes = ("B", "L", "K", "R") if name in _FEWER_REGIONS else ("B", "L")
     dynamic = {
         tensor_name: {
-            i: axis for i, axis in enumerate(tensor(tensor_name).axes) if axis in ("B", "L")
+            i: str(axis) for i, axis in enumerate(tensor(tensor_name).axes) if axis in open_axes
         }
         for tensor_name in (*spec.inputs, *spec.outputs)
     }

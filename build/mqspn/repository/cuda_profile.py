@@ -57,7 +57,9 @@ def engine_parameters(
     """
     parameters = {"provider": cuda.provider, "FORCE_CPU_ONLY_INPUT_TENSORS": "no"}
     read = {name for model in engines for name in MODELS[model].inputs}
-    if host := [name for name in spec.outputs if name not in read]:
+    # The scores go to the GPU again with every run, 64 bytes a post; the engine steps and
+    # `postprocess` read them on the host.
+    if host := [n for n in spec.outputs if n not in read or n == "REGION_SCORES"]:
         parameters["host_outputs"] = ",".join(host)
     if cuda.provider == "tensorrt":
         parameters["fp16"] = str(cuda.fp16).lower()

@@ -9,14 +9,16 @@ model batches (`max_batch_size` is at least 1), and L is -1, any of the buckets.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from mqspn_backend.tensors import (
     DEFAULT_ENSEMBLE,
     ENGINES,
     MODELS,
     REGIONS_ENSEMBLE,
+    TEXT_ENSEMBLE,
     ModelSpec,
     tensor,
 )
@@ -31,6 +33,7 @@ __all__ = [
     "Shapes",
     "model_configuration",
     "model_configurations",
+    "warmup_files",
 ]
 
 #: The ensembles, each with its composing models in the order of the data's way.
@@ -50,6 +53,18 @@ ENSEMBLES: dict[str, tuple[ModelSpec, tuple[str, ...]]] = {
         REGIONS_ENSEMBLE,
         ("preprocess", "text_encoder", "region_encoder", "query_decoder", "postprocess"),
     ),
+    TEXT_ENSEMBLE.name: (
+        TEXT_ENSEMBLE,
+        ("preprocess", "text_encoder", "query_decoder", "postprocess"),
+    ),
+}
+
+#: What an engine step of ONNX Runtime leaves out, told in parameters: posts without a number above
+#: 0 in `rows_with`, and the regions behind the last real one of `regions_with`. A plan runs it all.
+_LEFT_OUT = {
+    "region_proposer": {"rows_with": "IMAGE_SIZE"},
+    "region_encoder": {"rows_with": "REGION_SCORES", "regions_with": "REGION_SCORES"},
+    "query_decoder": {"regions_with": "REGION_SCORES"},
 }
 
 #: Requests that may wait at the first step; what comes after them is refused with UNAVAILABLE.
@@ -141,9 +156,11 @@ def model_configuration(
         raise ValueError(f"unknown profile {profile!r}; there are {', '.join(SERVING_PROFILES)}")
     cuda = cuda or CudaProfile()
     if name in ENSEMBLES:
-        return _ensemble(name, shapes)
+        return _ensemble(name, shapes, profile)
     spec = MODELS[name]
-    config = _base(spec, shapes)
+    parameters = _left_out(name, profile, cuda)
+    needed = set(parameters.values())
+    config = _base(_served(spec, profile), shapes)
     batching = config.dynamic_batching
     batching.SetInParent()
     batching.max_queue_delay_microseconds = _QUEUE_DELAY_MICROSECONDS[profile]
@@ -156,7 +173,7 @@ def model_configuration(
     else:
         config.backend = "python"
     if profile == "cuda" and name in ENGINES:
-        parameters = engine_parameters(
+        parameters |= engine_parameters(
             cuda,
             spec,
             ENGINES,
@@ -164,8 +181,8 @@ def model_configuration(
             max_batch_size=shapes.max_batch_size,
             buckets=shapes.buckets,
         )
-        for key, value in parameters.items():
-            config.parameters[key].string_value = value
+    for key, value in parameters.items():
+        config.parameters[key].string_value = value
     if name in _THREADS[profile]:
         config.parameters["threads"].string_value = str(_THREADS[profile][name])
     config.instance_group.add(
@@ -173,8 +190,24 @@ def model_configuration(
         kind=pb.ModelInstanceGroup.KIND_GPU if on_gpu else pb.ModelInstanceGroup.KIND_CPU,
     )
     for batch_size, tokens in _warmup_sizes(spec, shapes, profile):
-        _add_warmup(config, spec, shapes, batch_size, tokens)
+        _add_warmup(config, spec, shapes, batch_size, tokens, needed)
     return config
+
+
+def _served(spec: ModelSpec, profile: str) -> ModelSpec:
+    """``spec`` with the inputs that its step reads beside the graph's; a caller may omit those."""
+    read = () if profile == "gpu" else _LEFT_OUT.get(spec.name, {}).values()
+    more = tuple(name for name in dict.fromkeys(read) if name not in spec.inputs)
+    return replace(spec, inputs=spec.inputs + more, optional=spec.optional + more)
+
+
+def _left_out(name: str, profile: str, cuda: CudaProfile) -> dict[str, str]:
+    if profile == "gpu":
+        return {}
+    left_out = dict(_LEFT_OUT.get(name, {}))
+    if profile == "cuda" and cuda.provider == "tensorrt":
+        left_out.pop("regions_with", None)  # its shape profile fixes K
+    return left_out
 
 
 def _base(spec: ModelSpec, shapes: Shapes) -> Any:
@@ -193,20 +226,21 @@ def _base(spec: ModelSpec, shapes: Shapes) -> Any:
     return config
 
 
-def _ensemble(name: str, shapes: Shapes) -> Any:
+def _ensemble(name: str, shapes: Shapes, profile: str) -> Any:
     spec, models = ENSEMBLES[name]
+    steps = {model: _served(MODELS[model], profile) for model in models}
     config = _base(spec, shapes)
     config.platform = "ensemble"
-    last_maker = {out: model for model in models for out in MODELS[model].outputs}
-    wanted = {t for model in models for t in MODELS[model].inputs} | set(spec.outputs)
+    last_maker = {out: model for model in models for out in steps[model].outputs}
+    wanted = {t for model in models for t in steps[model].inputs} | set(spec.outputs)
     made = set(spec.inputs)
     for model in models:
         step = config.ensemble_scheduling.step.add(model_name=model, model_version=-1)
-        for t in MODELS[model].inputs:
-            if t in MODELS[model].optional and t not in made:
+        for t in steps[model].inputs:
+            if t in steps[model].optional and t not in made:
                 continue
             step.input_map[t] = t
-        for t in MODELS[model].outputs:
+        for t in steps[model].outputs:
             if t in wanted and last_maker[t] == model:
                 step.output_map[t] = t
                 made.add(t)
@@ -226,8 +260,13 @@ def _warmup_sizes(spec: ModelSpec, shapes: Shapes, profile: str) -> Iterator[tup
             yield batch_size, tokens
 
 
-def _add_warmup(config: Any, spec: ModelSpec, shapes: Shapes, batch_size: int, tokens: int) -> None:
-    """A request of zeros and empty strings: a text of no characters, no image, no regions."""
+def _add_warmup(
+    config: Any, spec: ModelSpec, shapes: Shapes, batch_size: int, tokens: int, needed: set[str]
+) -> None:
+    """A request of zeros and empty strings: a text of no characters, no image, no regions.
+
+    Inputs without which the step would leave all out, ``needed``, come from `warmup_files`.
+    """
     has_tokens = any("L" in tensor(t).axes for t in spec.inputs)
     name = f"batch of {batch_size}" + (f", {tokens} tokens" if has_tokens else "")
     warmup = config.model_warmup.add(name=name, batch_size=batch_size)
@@ -236,4 +275,18 @@ def _add_warmup(config: Any, spec: ModelSpec, shapes: Shapes, batch_size: int, t
             continue
         warmup.inputs[t].data_type = _PROTOBUF_TYPES[tensor(t).dtype]
         warmup.inputs[t].dims.extend(shapes.dims(t, tokens=tokens))
-        warmup.inputs[t].zero_data = True
+        if t in needed:
+            warmup.inputs[t].input_data_file = f"{t}.bin"
+        else:
+            warmup.inputs[t].zero_data = True
+
+
+def warmup_files(config: Any) -> dict[str, bytes]:
+    """Make the files of ones that the warm-up of ``config`` reads, below its `warmup/`, by name."""
+    types = {pb.TYPE_INT32: np.int32, pb.TYPE_FP32: np.float32}
+    return {
+        value.input_data_file: np.ones(value.dims, types[value.data_type]).tobytes()
+        for warmup in config.model_warmup
+        for value in warmup.inputs.values()
+        if value.input_data_file
+    }

@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf import text_format
 from mqspn_backend.serving_settings import ServingSettings
-from mqspn_backend.tensors import ENGINES, MODELS
+from mqspn_backend.tensors import DEFAULT_ENSEMBLE, ENGINES, MODELS, REGIONS_ENSEMBLE
 
 from mqspn.files.replace import replacing_folder
 from mqspn.repository.cuda_profile import CudaProfile
@@ -20,6 +20,7 @@ from mqspn.repository.model_configuration import (
     ENSEMBLES,
     Shapes,
     model_configurations,
+    warmup_files,
 )
 from mqspn.repository.serving_profiles import SERVING_PROFILES
 
@@ -28,6 +29,7 @@ __all__ = ["build_repository"]
 _ABOUT = {
     "mqspn": "A post in, its entities out; proposes its own regions.",
     "mqspn_regions": "A post and the caller's own regions in, its entities out.",
+    "mqspn_text": "The text of a post without image in, its entities out.",
     "preprocess": "Text to padded tokens, image to a square of pixels, regions to [0, 1].",
     "text_encoder": "Tokens to text states.",
     "region_proposer": "Pixels to candidate boxes with scores.",
@@ -132,6 +134,9 @@ def _write_configurations(
         file = "config.pbtxt" if profile == "gpu" else f"configs/{profile}.pbtxt"
         for name, config in model_configurations(shapes, profile, cuda).items():
             _write(folder / name / file, configuration_text(config, profile, model_version))
+            for input_name, content in warmup_files(config).items():
+                (folder / name / "warmup").mkdir(exist_ok=True)
+                (folder / name / "warmup" / input_name).write_bytes(content)
 
 
 def _write(path: Path, text: str) -> None:
@@ -148,7 +153,9 @@ def _check_output(output: Path, overwrite: bool) -> None:
     if not found:
         return
     ours = {*ENSEMBLES, *MODELS}
-    if not all((output / name / "config.pbtxt").is_file() for name in ENSEMBLES):
+    # These two are in the repositories of every version.
+    ensembles = (DEFAULT_ENSEMBLE.name, REGIONS_ENSEMBLE.name)
+    if not all((output / name / "config.pbtxt").is_file() for name in ensembles):
         raise RepositoryError(
             f"{output} is not empty and not a model repository of this project; "
             "nothing was written: name another folder"

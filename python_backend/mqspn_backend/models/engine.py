@@ -1,7 +1,8 @@
 """The Triton model that runs one ONNX graph: `text_encoder`, `region_proposer` and so on.
 
 Under serving profile cpu it moves arrays. Where the configuration names an execution provider,
-tensors stay where they lie and go from engine to engine by DLPack.
+tensors stay where they lie and go from engine to engine by DLPack. Rows and regions that hold
+nothing are left out of what the graph runs on (`mqspn_backend.selection`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import triton_python_backend_utils as pb_utils
 
 from mqspn_backend.device_engine import DeviceEngine, from_dlpack, to_dlpack
 from mqspn_backend.engine import OnnxEngine
@@ -22,6 +25,8 @@ from mqspn_backend.models.responses import (
     respond,
 )
 from mqspn_backend.providers import Provider
+from mqspn_backend.selection import Selection, select
+from mqspn_backend.tensors import tensor
 
 __all__ = ["TritonPythonModel"]
 
@@ -35,10 +40,14 @@ class TritonPythonModel:
     The model's parameters: `threads`, the number of threads in an operator; `provider` ("cuda",
     "tensorrt" or "cpu"; absent: arrays on the CPU) on the GPU that Triton gives the instance;
     `fp16` and `trt_profile_*_shapes` of TensorRT; `host_outputs`, the outputs, divided by commas,
-    that no engine reads and that therefore leave the GPU here.
+    that no engine reads on the GPU and that therefore leave it here; `rows_with`, the input without
+    whose numbers above 0 a post is left out; `regions_with`, the input that says which of the K
+    regions are real, so that the others are cut off. Either input may be one that the graph does
+    not have; where it is not sent, nothing is left out.
 
     Requests of one batch run together where their shapes agree; where a joint run fails, each runs
-    alone, so that one bad request costs its neighbours nothing.
+    alone, so that one bad request costs its neighbours nothing. The metric
+    `mqspn_engine_posts_total` counts the posts that the graph ran on.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -46,9 +55,12 @@ class TritonPythonModel:
         path = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
         self.name = args["model_name"]
         device_id = int(args.get("model_instance_device_id", "0"))
-        self.engine = _engine(path, _parameters(config), device_id)
+        parameters = _parameters(config)
+        self.engine = _engine(path, parameters, device_id)
         self.inputs = [i["name"] for i in config["input"]]
+        self.optional = {i["name"] for i in config["input"] if i.get("optional")}
         self.outputs = [o["name"] for o in config["output"]]
+        self.dims = {o["name"]: list(map(int, o["dims"])) for o in config["output"]}
         for graph, configured, kind in (
             (self.engine.inputs, self.inputs, "input"),
             (self.outputs, self.engine.outputs, "output"),
@@ -59,6 +71,18 @@ class TritonPythonModel:
                     f"{self.name}: its configuration and {path} disagree about {kind} "
                     f"{', '.join(missing)}; build the model repository again"
                 )
+        self.rows_with = parameters.get("rows_with")
+        self.regions_with = parameters.get("regions_with")
+        self.cut = {n for n in self.engine.inputs if self.regions_with and "K" in tensor(n).axes}
+        if not all(self.engine.is_open(name, 1) for name in self.cut):
+            self.regions_with = None  # a graph of an earlier export takes exactly K
+        family = pb_utils.MetricFamily(
+            name="mqspn_engine_posts_total",
+            description="Posts that an engine ran on; warm-up counts, what is left out does not",
+            kind=pb_utils.MetricFamily.COUNTER,
+        )
+        self.metric_family = family  # its metrics live as long as it does
+        self.posts_run = family.Metric(labels={"model": self.name})
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         responses: list[Any] = [cancelled(request) for request in requests]
@@ -68,7 +92,8 @@ class TritonPythonModel:
             if responses[i] is None:
                 try:
                     feeds[i] = self._feeds(request)
-                    groups[tuple(self.engine.shape(v)[1:] for v in feeds[i].values())].append(i)
+                    shapes = {n: self.engine.shape(v)[1:] for n, v in feeds[i].items()}
+                    groups[tuple(shapes.items())].append(i)
                 except Exception as error:
                     responses[i] = failure(error, self.name)
         for members in groups.values():
@@ -88,6 +113,8 @@ class TritonPythonModel:
         feeds = {}
         for name in self.inputs:
             value = input_dlpack(request, name) if on_device else input_array(request, name)
+            if value is None and name in self.optional:
+                continue
             if value is None:
                 raise ValueError(f"input {name} was not sent")
             feeds[name] = from_dlpack(value) if on_device else value
@@ -97,15 +124,9 @@ class TritonPythonModel:
         self, members: list[int], feeds: dict[int, dict[str, Value]]
     ) -> dict[int, dict[str, Value] | Exception]:
         """Run requests of one shape together; their outputs or errors by request."""
-        engine = self.engine
         try:
-            if len(members) == 1:
-                return {members[0]: engine.run(feeds[members[0]], self.outputs)}
-            joint = {n: engine.join([feeds[i][n] for i in members]) for n in self.inputs}
-            results = engine.run(joint, self.outputs)
-            counts = [engine.shape(feeds[i][self.inputs[0]])[0] for i in members]
-            parts = {name: engine.split(value, counts) for name, value in results.items()}
-            return {i: {n: parts[n][k] for n in self.outputs} for k, i in enumerate(members)}
+            outputs = self._run_jointly([feeds[i] for i in members])
+            return dict(zip(members, outputs, strict=True))
         except Exception as error:
             if len(members) == 1:
                 return {members[0]: error}
@@ -113,6 +134,47 @@ class TritonPythonModel:
             for i in members:
                 alone |= self._run([i], feeds)
             return alone
+
+    def _run_jointly(self, feeds: Sequence[Mapping[str, Value]]) -> list[dict[str, Value]]:
+        """Run what is not empty of requests of one shape; the outputs of each."""
+        engine = self.engine
+        counts = [engine.shape(feed[engine.inputs[0]])[0] for feed in feeds]
+        chosen = select(
+            counts, self._arrays(feeds, self.rows_with), self._arrays(feeds, self.regions_with)
+        )
+        if not chosen.posts:
+            return [
+                {name: engine.zeros((count, *self.dims[name])) for name in self.outputs}
+                for count in counts
+            ]
+        joint = {
+            name: engine.gather(
+                [feed[name] for feed in feeds],
+                chosen.rows,
+                chosen.regions if name in self.cut else None,
+            )
+            for name in engine.inputs
+        }
+        results = engine.run(joint, self.outputs)
+        self.posts_run.increment(chosen.posts)
+        parts = {name: self._parts(name, v, counts, chosen) for name, v in results.items()}
+        return [{name: parts[name][i] for name in self.outputs} for i in range(len(feeds))]
+
+    def _arrays(self, feeds: Sequence[Mapping[str, Value]], name: str | None) -> list[Any] | None:
+        """The numbers of input ``name`` of each request; None where it was not sent."""
+        if name is None or name not in feeds[0]:
+            return None
+        return [self.engine.array(feed[name]) for feed in feeds]
+
+    def _parts(
+        self, name: str, value: Value, counts: Sequence[int], chosen: Selection
+    ) -> list[Value]:
+        """Output ``name`` of each request, with zeros for what was left out."""
+        sizes = self.engine.shape(value)[1:]
+        if chosen.regions is not None:
+            configured = zip(sizes, self.dims[name], strict=True)
+            sizes = tuple(found if size < 0 else size for found, size in configured)
+        return self.engine.scatter(value, chosen.rows, [(count, *sizes) for count in counts])
 
 
 def _parameters(config: Mapping[str, Any]) -> dict[str, str]:

@@ -36,7 +36,11 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         folder = Path(args["model_repository"]) / args["model_version"]
-        parameters = json.loads(args["model_config"]).get("parameters", {})
+        config = json.loads(args["model_config"])
+        parameters = config.get("parameters", {})
+        dims = {output["name"]: output["dims"] for output in config["output"]}
+        # Only the configuration knows D; None: the repository is of an earlier version.
+        self.states_dims = dims.get("REGION_STATES")
         threads = int(parameters.get("threads", {}).get("string_value", "1"))
         self.settings = ServingSettings.from_file(folder / "serving.json")
         self.tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", self.settings.buckets)
@@ -62,7 +66,7 @@ class TritonPythonModel:
                     response = respond(request, self._tensors(request, images))
                 except Exception as error:
                     response = failure(error, "preprocess")
-            for image in [] if isinstance(images, Exception) else images:
+            for image in images if isinstance(images, list) else []:
                 image.cancel()
             responses.append(response)
         return responses
@@ -70,12 +74,14 @@ class TritonPythonModel:
     def finalize(self) -> None:
         self.pool.shutdown(cancel_futures=True)
 
-    def _start(self, request: Any) -> list[Image] | Exception:
+    def _start(self, request: Any) -> list[Image] | Exception | None:
+        """Begin to decode the request's images; None where it has no input for them."""
         try:
             if request.is_cancelled():
                 return []
             encoded = input_array(request, "IMAGE")
-            assert encoded is not None, "IMAGE is a required input"
+            if encoded is None:
+                return None
             return [self.pool.submit(self._read_image, data) for data in encoded.ravel().tolist()]
         except Exception as error:
             return error
@@ -89,8 +95,9 @@ class TritonPythonModel:
             max_pixels=settings.max_image_pixels,
         )
 
-    def _tensors(self, request: Any, images: list[Image]) -> dict[str, Array]:
+    def _tensors(self, request: Any, images: list[Image] | None) -> dict[str, Array]:
         """The output arrays of one request; raises the PostError of a request of one post."""
+        wanted = set(request.requested_output_names())
         encoded = input_array(request, "TEXT")
         assert encoded is not None, "TEXT is a required input"
         posts: list[bytes] = encoded.ravel().tolist()
@@ -98,23 +105,34 @@ class TritonPythonModel:
         B, S, K = len(posts), self.settings.image_side, self.settings.regions
         texts = [""] * B
         errors = [b""] * B
-        pixels = np.zeros((B, 3, S, S), np.uint8)
-        sizes = np.zeros((B, 2), np.int32)
-        region_boxes = np.zeros((B, K, 4), np.float32)
-        region_scores = np.zeros((B, K), np.float32)
-        for b, (post, image) in enumerate(zip(posts, images, strict=True)):
+        made = {
+            "IMAGE_SIZE": np.zeros((B, 2), np.int32),
+            "REGION_BOXES": np.zeros((B, K, 4), np.float32),
+            "REGION_SCORES": np.zeros((B, K), np.float32),
+        }
+        if images is not None or "PIXELS" in wanted:
+            made["PIXELS"] = np.zeros((B, 3, S, S), np.uint8)
+        if "REGION_STATES" in wanted and self.states_dims:  # a post without image has none
+            made["REGION_STATES"] = np.zeros((B, *map(int, self.states_dims)), np.float32)
+        for b, post in enumerate(posts):
             try:
                 text = decode_utf8(post)
-                square, size = image.result()
+                size = (0, 0)
+                if images is not None:
+                    square, size = images[b].result()
                 if regions is not None:
-                    region_boxes[b], region_scores[b] = read_regions(regions[b], size, K)
+                    made["REGION_BOXES"][b], made["REGION_SCORES"][b] = read_regions(
+                        regions[b], size, K
+                    )
             except PostError as error:
                 self.post_errors[error.code].increment(1)
                 if B == 1:
                     raise
                 errors[b] = error.to_json().encode()
             else:
-                texts[b], pixels[b], sizes[b] = text, square, size
+                texts[b] = text
+                if images is not None:
+                    made["PIXELS"][b], made["IMAGE_SIZE"][b] = square, size
         batch = self.tokenizer.encode(texts)
         return {
             "INPUT_IDS": batch.input_ids,
@@ -123,9 +141,6 @@ class TritonPythonModel:
             "WORD_ENDS": batch.word_ends,
             "OFFSETS": batch.offsets,
             "TRUNCATED": batch.truncated[:, None],
-            "PIXELS": pixels,
-            "IMAGE_SIZE": sizes,
             "POST_ERROR": bytes_tensor(errors),
-            "REGION_BOXES": region_boxes,
-            "REGION_SCORES": region_scores,
+            **made,
         }

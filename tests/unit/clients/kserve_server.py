@@ -81,7 +81,7 @@ class KServeServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
         self._served = 0
         self._lock = threading.Lock()
         self.delay_s = delay_s
-        self.models = ["mqspn", "mqspn_regions"]
+        self.models = ["mqspn", "mqspn_regions", "mqspn_text"]
         self.server = grpc.server(
             futures.ThreadPoolExecutor(workers),
             options=[("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)],
@@ -154,9 +154,9 @@ class KServeServer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: igno
     def _toy_answers(self, tensors, model, context):
         count = len(tensors["TEXT"])
         regions = tensors.get("REGIONS", [None] * count)
+        images = tensors.get("IMAGE", np.full((count, 1), b"", np.object_))
         answers = [
-            toy_answer(tensors["TEXT"][i, 0], tensors["IMAGE"][i, 0], regions[i])
-            for i in range(count)
+            toy_answer(tensors["TEXT"][i, 0], images[i, 0], regions[i]) for i in range(count)
         ]
         if count == 1 and "error" in answers[0]:
             error = answers[0]["error"]

@@ -88,7 +88,56 @@ def test_a_post_without_image(client, server):
         ("Jordan", 3, 9, None),
         ("Zubr", 19, 23, None),
     ]
-    assert server.requests[0]["model"] == "mqspn"
+    assert server.requests[0]["model"] == "mqspn_text"
+    assert "IMAGE" not in server.requests[0]
+
+
+def test_an_image_or_regions_take_the_request_away_from_the_text_ensemble(client, server, png):
+    client.predict("Jordan", png)
+    client.predict_many([Post("Jordan"), Post("Zubr", png), Post("Ann")])
+    client.predict_many([Post("Jordan", png, [[1, 2, 3, 4]]), Post("Ann", None, [])])
+    client.predict_many([Post("Jordan"), Post("Ann"), Post("Zubr", "missing.png")])
+    assert [request["model"] for request in server.requests] == [
+        "mqspn",
+        "mqspn",
+        "mqspn_regions",
+        "mqspn_text",  # the post with an image could not be sent
+    ]
+
+
+def test_a_server_without_the_text_ensemble_is_asked_once(connect, server):
+    server.models.remove("mqspn_text")
+    # Another behaviour is for the whole ensemble: the fallback keeps the retries it had.
+    server.behaviours = [None, refuse(grpc.StatusCode.UNAVAILABLE, QUEUE_FULL)]
+    with connect(server.url, retry=FAST) as client:
+        assert client.predict("Jordan").entities
+        server.models.append("mqspn_text")
+        assert client.predict("Zubr").entities
+    assert [request["model"] for request in server.requests] == ["mqspn"] * 3
+
+
+def test_a_server_without_any_ensemble_is_not_taken_for_an_old_one(connect, server):
+    models, server.models = server.models, []
+    with connect(server.url, retry=FAST) as client:
+        with pytest.raises(ModelMissingError, match="'mqspn' is not found"):
+            client.predict("Jordan")
+        server.models = models
+        assert client.predict("Jordan").entities
+    assert server.requests[-1]["model"] == "mqspn_text"
+
+
+def test_an_ensemble_of_ones_own_is_not_passed_by(connect, server):
+    server.models += ["mine", "my_text"]
+    with connect(server.url, ensemble="mine") as client:
+        client.predict("Jordan")
+    with connect(server.url, ensemble="mine", text_ensemble="my_text") as client:
+        client.predict("Jordan")
+    with (
+        connect(server.url, text_ensemble="mistyped") as client,
+        pytest.raises(ModelMissingError, match="mistyped"),
+    ):
+        client.predict("Jordan")
+    assert [request["model"] for request in server.requests] == ["mine", "my_text"]
 
 
 @pytest.mark.parametrize("kind", ["bytes", "str", "path", "pillow"])
@@ -385,6 +434,14 @@ def test_threads_may_share_a_client(server):
         answers = list(pool.map(lambda i: client.predict(f"N{i}"), range(200)))
     assert [a.entities[0].text for a in answers] == [f"N{i}" for i in range(200)]
     assert server.most_at_once > 4
+
+
+def test_threads_find_out_together_that_the_server_has_no_text_ensemble(server):
+    server.models.remove("mqspn_text")
+    with Client(server.url) as client, concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda i: client.predict(f"N{i}"), range(64)))
+    assert [a.entities[0].text for a in answers] == [f"N{i}" for i in range(64)]
+    assert {request["model"] for request in server.requests} == {"mqspn"}
 
 
 def test_tasks_may_share_an_async_client(server):

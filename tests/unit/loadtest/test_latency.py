@@ -36,8 +36,24 @@ def test_what_is_outside_the_engines():
     assert found["models_ms"]["text_encoder"] == {"total": 5, "compute": 3, "queue": 1}
 
 
+def test_the_ensembles_are_taken_together():
+    """One post of 20 ms with its image, three of 4 ms without."""
+    none = dict.fromkeys(("mqspn", "mqspn_text", "region_encoder", "query_decoder"), times(0, 0))
+    found = outside_engines(
+        none,
+        {
+            "mqspn": times(1, 20),
+            "mqspn_text": times(3, 12),
+            "region_encoder": times(1, 12, 12),
+            "query_decoder": times(4, 8, 8),
+        },
+    )
+    assert found["ensemble_ms"] == 8
+    assert found["engines_ms"] == 5
+
+
 def test_an_ensemble_without_requests_is_an_error():
-    with pytest.raises(ValueError, match="no request of 'mqspn'"):
+    with pytest.raises(ValueError, match="no request of mqspn, mqspn_regions, mqspn_text"):
         outside_engines({"mqspn": times(3, 9)}, {"mqspn": times(3, 9)})
 
 

@@ -12,6 +12,7 @@ import pytest
 from mqspn_backend.device_engine import DeviceEngine, from_dlpack, to_dlpack
 from mqspn_backend.engine import OnnxEngine
 from mqspn_backend.providers import Provider
+from mqspn_backend.selection import gather, scatter
 
 REPOSITORY = Path(__file__).resolve().parents[3] / "model_repository"
 HOST = Provider(name="cpu")
@@ -93,17 +94,56 @@ def test_two_runs_do_not_share_their_outputs(graph: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint8])
-def test_join_puts_rows_one_after_another_and_split_undoes_it(dtype: type, graph: Path) -> None:
+@pytest.mark.parametrize("regions", [None, 1, 2, 3])
+@pytest.mark.parametrize("left", ["all", "some", "one request", "few"])
+def test_rows_are_gathered_and_put_back_as_in_numpy(
+    left: str, regions: int | None, dtype: type, graph: Path
+) -> None:
     engine = DeviceEngine(graph, threads=1, provider=HOST)
     rng = np.random.default_rng(2)
-    pieces: list[np.ndarray] = [rng.integers(0, 200, (b, 3, 5)).astype(dtype) for b in (2, 1, 4)]
-    joint = engine.join([value(piece) for piece in pieces])
-    np.testing.assert_array_equal(array(joint), np.concatenate(pieces))
-    parts = engine.split(joint, [2, 1, 4])
-    assert len(parts) == 3
+    pieces: list[np.ndarray] = [rng.integers(1, 200, (b, 3, 5)).astype(dtype) for b in (2, 1, 6)]
+    rows = {
+        "all": [np.arange(2), np.arange(1), np.arange(6)],
+        "some": [np.array([1]), np.array([], np.intp), np.array([0, 1, 3, 4, 5])],
+        "one request": [np.arange(2)],
+        "few": [np.array([1])],
+    }[left]
+    pieces = pieces[: len(rows)]
+    joint = engine.gather([value(piece) for piece in pieces], rows, regions)
+    expected = gather(pieces, rows, regions)
+    np.testing.assert_array_equal(array(joint), expected)
+    shapes = [piece.shape for piece in pieces]
+    parts = engine.scatter(joint, rows, shapes)
     del joint
-    for part, piece in zip(parts, pieces, strict=True):
-        np.testing.assert_array_equal(array(part), piece)
+    for part, whole in zip(parts, scatter(expected, rows, shapes), strict=True):
+        assert engine.shape(part) == whole.shape
+        np.testing.assert_array_equal(array(part), whole)
+
+
+def test_a_last_axis_that_is_shorter_is_filled_up(graph: Path) -> None:
+    """As REGION_PROBS (B, Q, R) are."""
+    engine = DeviceEngine(graph, threads=1, provider=HOST)
+    cut = np.arange(1, 13, dtype=np.float32).reshape(2, 3, 2)
+    rows, shapes = [np.array([0, 2])], [(3, 3, 4)]
+    (part,) = engine.scatter(value(cut), rows, shapes)
+    np.testing.assert_array_equal(array(part), scatter(cut, rows, shapes)[0])
+
+
+def test_what_is_alone_and_whole_is_not_copied(graph: Path) -> None:
+    engine = DeviceEngine(graph, threads=1, provider=HOST)
+    source = value(np.ones((2, 3), np.float32))
+    joint = engine.gather([source], [np.arange(2)], 3)
+    assert joint.data_ptr() == source.data_ptr()
+    (part,) = engine.scatter(joint, [np.arange(2)], [(2, 3)])
+    assert part.data_ptr() == source.data_ptr()
+
+
+def test_zeros_and_numbers(graph: Path) -> None:
+    engine = DeviceEngine(graph, threads=1, provider=HOST)
+    zeros = engine.zeros((2, 3))
+    np.testing.assert_array_equal(engine.array(zeros), np.zeros((2, 3), np.float32))
+    assert engine.is_open("A", 1)
+    assert not engine.is_open("C", 1)
 
 
 def test_the_committed_graph_gives_the_same_bits(graph: Path) -> None:

@@ -34,7 +34,7 @@ class Wire:
         text = tensors["TEXT"][0, 0].decode()
         if text in self.errors:
             raise self.errors[text]
-        box = [1.0, 2.0, 3.0, 4.0] if tensors["IMAGE"][0, 0] else None
+        box = [1.0, 2.0, 3.0, 4.0] if "IMAGE" in tensors else None
         entity = {"text": text, "start": 0, "end": len(text), "type": "PER", "score": 0.75}
         entity |= {"box": box, "box_score": 0.5}
         answer = {"entities": [entity], "model_version": "v", "truncated": False}
@@ -140,7 +140,7 @@ def test_kept_proposals_go_to_the_callers_entry_point(tmp_path):
     served = predictor(wire, proposals=tmp_path, regions=2, concurrency=1)
     assert [len(entities) for entities in served.predict([post("a", path), post("b")])] == [1, 1]
     (model, tensors), (plain, others) = wire.calls
-    assert (model, plain) == ("mqspn_regions", "mqspn")
+    assert (model, plain) == ("mqspn_regions", "mqspn_text")
     assert tensors["REGIONS"].tolist() == [boxes[:2]]
     assert "REGIONS" not in others
     with pytest.raises(ValueError, match="the first is 'id-c'"):

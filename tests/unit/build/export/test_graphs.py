@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mqspn.checkpoint import Checkpoint, save_checkpoint
 from mqspn.engines.kept_layers import KEPT, KeptLayers, find_nodes
 from mqspn.export import ExportError, build_from_checkpoint, export_graphs
 from mqspn.export.graphs import example_inputs, graph_modules
 from mqspn.export.parity import check_parity
+from mqspn_backend.engine import OnnxEngine
 from mqspn_backend.tensors import MODELS
 
 
@@ -62,6 +66,51 @@ def test_crops_stay_in_fp32_with_both_their_matrices(graphs: Path, checkpoint: C
     assert operators["MatMul"] == 2
     assert operators["Floor"] == 1  # the rows that W_y touches
     assert operators["Abs"] == checkpoint.settings.network.crop_supersampling  # triangles of W_x
+
+
+@pytest.fixture(scope="module")
+def cut_engines(graphs: Path) -> dict[str, OnnxEngine]:
+    names = ("region_encoder", "query_decoder")
+    return {name: OnnxEngine(graphs / f"{name}.onnx", threads=1) for name in names}
+
+
+@given(real=st.lists(st.integers(0, 3), min_size=1, max_size=3))
+@settings(deadline=None, max_examples=10)
+def test_regions_behind_the_last_real_one_change_nothing(
+    real: list[int], cut_engines: dict[str, OnnxEngine], checkpoint: Checkpoint
+) -> None:
+    """What the engine step cuts off: outputs of a post with few regions, alone and padded."""
+    K = checkpoint.settings.network.regions
+    counts = [min(K, count) for count in real]
+    kept = max(1, *counts)
+    feeds = {
+        name: {
+            tensor: array.numpy()
+            for tensor, array in example_inputs(
+                name, checkpoint.settings, 90, len(real), 6, seed=sum(real)
+            ).items()
+        }
+        for name in cut_engines
+    }
+    scores = np.zeros((len(real), K), np.float32)
+    for post, count in enumerate(counts):
+        scores[post, :count] = 0.5
+    feeds["query_decoder"]["REGION_SCORES"] = scores
+    for name, cut in (
+        ("region_encoder", ("REGION_BOXES",)),
+        ("query_decoder", ("REGION_STATES", "REGION_SCORES")),
+    ):
+        engine = cut_engines[name]
+        assert all(engine.is_open(tensor, 1) for tensor in cut)
+        whole = engine.run(feeds[name])
+        few = engine.run({**feeds[name], **{t: feeds[name][t][:, :kept] for t in cut}})
+        for output, array in few.items():
+            axis = {"REGION_STATES": 1, "REGION_PROBS": 2}.get(output)
+            same = whole[output]
+            if axis is not None:
+                same = same.take(range(array.shape[axis]), axis)
+            np.testing.assert_allclose(array, same, atol=1e-5, err_msg=output)
+    assert not whole["REGION_PROBS"][..., kept + 1 :].any()
 
 
 def test_the_parity_check_can_fail(graphs: Path, checkpoint: Checkpoint) -> None:

@@ -40,11 +40,25 @@ def test_engines_are_on_the_gpu_and_take_tensors_there(tiny_export: Any, tmp_pat
             assert not set(parameters(config)) - {"threads"}
 
 
-def test_only_what_no_engine_reads_leaves_the_gpu(tiny_export: Any, tmp_path: Path) -> None:
+def test_only_what_no_engine_reads_and_the_scores_leave_the_gpu(
+    tiny_export: Any, tmp_path: Path
+) -> None:
     found = configurations(tiny_export, tmp_path / "r")
     host = {name: parameters(found[name]).get("host_outputs", "").split(",") for name in ENGINES}
     assert host.pop("query_decoder") == list(MODELS["query_decoder"].outputs)
+    assert host.pop("region_proposer") == ["REGION_SCORES"]
     assert set(map(tuple, host.values())) == {("",)}
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "cpu"])
+def test_regions_are_cut_off_where_no_shape_profile_fixes_their_number(
+    provider: Any, tiny_export: Any, tmp_path: Path
+) -> None:
+    found = configurations(tiny_export, tmp_path / "r", CudaProfile(provider=provider))
+    cut = {name for name, config in found.items() if "regions_with" in parameters(config)}
+    assert cut == (set() if provider == "tensorrt" else {"region_encoder", "query_decoder"})
+    rows = {name for name, config in found.items() if "rows_with" in parameters(config)}
+    assert rows == {"region_proposer", "region_encoder"}
 
 
 def test_tensorrts_shapes_are_those_that_plans_are_compiled_for(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 from mqspn.repository.model_configuration import (
@@ -11,6 +12,7 @@ from mqspn.repository.model_configuration import (
     Shapes,
     model_configuration,
     model_configurations,
+    warmup_files,
 )
 from mqspn.repository.serving_profiles import SERVING_PROFILES
 from mqspn.repository.write import configuration_text
@@ -43,9 +45,11 @@ def declared(tensors: Any) -> dict[str, tuple[str, list[int]]]:
 def test_tensors_are_those_of_the_specification(name: str, profile: str) -> None:
     config = model_configuration(name, SHAPES, profile)
     spec = SPECS[name]
-    assert declared(config.input) == {t: expected(t) for t in spec.inputs}
+    # The step of ONNX Runtime sees from the scores what it need not run.
+    step = {"REGION_SCORES"} if name == "region_encoder" and profile != "gpu" else set()
+    assert declared(config.input) == {t: expected(t) for t in {*spec.inputs, *step}}
     assert declared(config.output) == {t: expected(t) for t in spec.outputs}
-    assert {t.name for t in config.input if t.optional} == set(spec.optional)
+    assert {t.name for t in config.input if t.optional} == {*spec.optional, *step}
     assert config.max_batch_size == 8
 
 
@@ -81,6 +85,55 @@ def test_no_step_makes_a_tensor_that_nobody_reads(name: str) -> None:
     steps = model_configuration(name, SHAPES, "gpu").ensemble_scheduling.step
     read = {t for step in steps for t in step.input_map.values()} | set(spec.outputs)
     assert {t for step in steps for t in step.output_map.values()} <= read
+
+
+@pytest.mark.parametrize("name", ENSEMBLES)
+@pytest.mark.parametrize("profile", SERVING_PROFILES)
+def test_steps_name_inputs_that_their_models_have(name: str, profile: str) -> None:
+    for step in model_configuration(name, SHAPES, profile).ensemble_scheduling.step:
+        inputs = model_configuration(step.model_name, SHAPES, profile).input
+        required = {t.name for t in inputs if not t.optional}
+        assert required <= set(step.input_map) <= {t.name for t in inputs}
+
+
+def test_the_ensemble_for_text_has_no_visual_step() -> None:
+    steps = model_configuration("mqspn_text", SHAPES, "gpu").ensemble_scheduling.step
+    assert [step.model_name for step in steps] == [
+        "preprocess",
+        "text_encoder",
+        "query_decoder",
+        "postprocess",
+    ]
+    made = set(steps[0].output_map)
+    assert {"REGION_BOXES", "REGION_SCORES", "REGION_STATES"} <= made
+    assert "PIXELS" not in made
+
+
+def test_an_engine_step_is_told_what_to_leave_out_and_a_plan_is_not() -> None:
+    def parameters(name: str, profile: str) -> dict[str, str]:
+        found = model_configuration(name, SHAPES, profile).parameters
+        return {k: v.string_value for k, v in found.items() if k.endswith("_with")}
+
+    assert parameters("text_encoder", "cpu") == {}
+    assert parameters("region_proposer", "cpu") == {"rows_with": "IMAGE_SIZE"}
+    both = {"rows_with": "REGION_SCORES", "regions_with": "REGION_SCORES"}
+    assert parameters("region_encoder", "cpu") == both
+    assert parameters("query_decoder", "cpu") == {"regions_with": "REGION_SCORES"}
+    assert not any(parameters(name, "gpu") for name in ENGINES)
+
+
+@pytest.mark.parametrize("profile", ["cpu", "cuda"])
+def test_warm_up_runs_what_the_steps_would_leave_out(profile: str) -> None:
+    for name, content in (
+        ("region_proposer", np.ones(2, np.int32)),
+        ("query_decoder", np.ones(16, np.float32)),
+    ):
+        files = warmup_files(model_configuration(name, SHAPES, profile))
+        assert list(files.values()) == [content.tobytes()]
+        assert not warmup_files(model_configuration(name, SHAPES, "gpu"))
+    # Without its optional scores the region encoder runs all.
+    (warmup, *_) = model_configuration("region_encoder", SHAPES, profile).model_warmup
+    assert set(warmup.inputs) == {"PIXELS", "REGION_BOXES"}
 
 
 def test_only_the_regions_ensemble_takes_boxes_from_preprocess() -> None:

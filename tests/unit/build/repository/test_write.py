@@ -33,6 +33,7 @@ def test_the_repository_is_complete(tiny_export: Any, tmp_path: Path) -> None:
         expected |= {f"{name}/config.pbtxt"}
         expected |= {f"{name}/configs/{profile}.pbtxt" for profile in ("cpu", "cuda")}
     expected |= {f"{name}/1/.gitkeep" for name in ENSEMBLES}
+    expected |= {"region_proposer/warmup/IMAGE_SIZE.bin", "query_decoder/warmup/REGION_SCORES.bin"}
     expected |= {f"{name}/1/model.py" for name in MODELS}
     expected |= {f"{name}/1/model.onnx" for name in ENGINES}
     expected |= {f"{name}/1/serving.json" for name in ("preprocess", "postprocess")}
@@ -79,6 +80,19 @@ def test_a_repository_is_replaced_only_when_asked(tiny_export: Any, tmp_path: Pa
     build(tiny_export, output, serving=changed, overwrite=True)
     assert "next" in (output / "preprocess" / "1" / "serving.json").read_text(encoding="utf-8")
     assert [p.name for p in tmp_path.iterdir()] == ["repository"]
+
+
+def test_a_repository_of_before_the_text_ensemble_is_replaced(
+    tiny_export: Any, tmp_path: Path
+) -> None:
+    output = tmp_path / "repository"
+    build(tiny_export, output)
+    whole = contents(output)
+    shutil.rmtree(output / "mqspn_text")
+    with pytest.raises(RepositoryError, match="already"):
+        build(tiny_export, output)
+    build(tiny_export, output, overwrite=True)
+    assert contents(output) == whole
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
