@@ -64,9 +64,10 @@ _INSTANCES: dict[str, dict[str, int]] = {
     "cuda": {"preprocess": 4, "postprocess": 2},
 }
 #: Threads of one instance: ONNX Runtime's in an engine, images decoded at once in preprocess.
+#: 0: the cores that the server may use.
 _THREADS = {
     "gpu": {"preprocess": 4},
-    "cpu": dict.fromkeys(("preprocess", *ENGINES), 2),
+    "cpu": dict.fromkeys(("preprocess", *ENGINES), 0),
     "cuda": {"preprocess": 4},
 }
 

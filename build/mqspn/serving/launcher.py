@@ -101,6 +101,7 @@ class TritonServer:
                 shm_prefix=self._shm_prefix,
             )
             environment = server_environment(installation, self._folder, python_library)
+            environment |= self.settings.variables
             self._process = self._launch([str(installation.executable), *arguments], environment)
             self._wait_ready()
             self._was_ready = True

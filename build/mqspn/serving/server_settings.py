@@ -7,10 +7,14 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mqspn_backend.cores import THREADS_VARIABLE
+
 from mqspn.repository.serving_profiles import SERVING_PROFILES, ServingProfile
 from mqspn.serving.errors import ServerError
 
-__all__ = ["ServerSettings"]
+__all__ = ["MAX_THREADS", "ServerSettings"]
+
+MAX_THREADS = 1024
 
 #: What only an operator may call. `metadata`, `health` and `inference` stay open.
 _OPERATOR_APIS = "model-repository,model-config,shared-memory,statistics,trace,logging"
@@ -22,6 +26,8 @@ class ServerSettings:
 
     ``profile``: the serving profile, "cpu" or "cuda" (each model's `configs/<profile>.pbtxt`) or
     "gpu" (its `config.pbtxt`).
+    ``threads``: of every engine, and images that `preprocess` decodes at once; 0 is the cores that
+    the server may use, None what each model's configuration says.
     ``tritonserver``: the executable; None looks for one. ``log_file``: where the server's output
     goes, overwritten; None keeps it only while the server runs. ``ready_timeout_s`` bounds the
     start, models loaded and warmed up. ``exit_timeout_s`` bounds the stop; then the server is
@@ -30,8 +36,9 @@ class ServerSettings:
     `operator-key`); None makes a random one, so that nobody has it. ``extra_args`` go to
     `tritonserver` last and so win over the arguments above them.
 
-    Raises ServerError for a port out of range or used twice, an unknown serving profile, a port
-    among ``extra_args``, or a key with other characters than letters, digits, - and _.
+    Raises ServerError for a port out of range or used twice, an unknown serving profile, threads
+    out of range, a port among ``extra_args``, or a key with other characters than letters, digits,
+    - and _.
     """
 
     repository: Path
@@ -40,6 +47,7 @@ class ServerSettings:
     grpc_port: int = 8001
     http_port: int = 8000
     metrics_port: int = 8002
+    threads: int | None = None
     tritonserver: Path | None = None
     log_file: Path | None = None
     log_verbose: int = 0
@@ -59,6 +67,8 @@ class ServerSettings:
                 raise ServerError(f"{option} may not stand among the arguments for tritonserver")
         if len(set(self.ports.values())) < len(self.ports):
             raise ServerError("gRPC, HTTP and metrics need three different ports")
+        if self.threads is not None and not 0 <= self.threads <= MAX_THREADS:
+            raise ServerError(f"threads must be from 0 to {MAX_THREADS}, not {self.threads}")
         if self.operator_key is not None and not re.fullmatch("[A-Za-z0-9_-]+", self.operator_key):
             raise ServerError("operator_key may hold letters, digits, - and _ only")
 
@@ -76,6 +86,11 @@ class ServerSettings:
     def tls(self) -> bool:
         """Tell whether ``extra_args`` turn on TLS for gRPC."""
         return any(arg.startswith("--grpc-use-ssl") for arg in self.extra_args)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """List the environment variables that the settings give the models, by name."""
+        return {} if self.threads is None else {THREADS_VARIABLE: str(self.threads)}
 
     def arguments(self, *, backends: Path, caches: Path, shm_prefix: str) -> list[str]:
         """Make the command-line arguments of `tritonserver`.

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mqspn_backend.cores import thread_count
 from mqspn_backend.device_engine import DeviceEngine, from_dlpack, to_dlpack
 from mqspn_backend.engine import OnnxEngine
 from mqspn_backend.models.responses import (
@@ -32,10 +33,11 @@ Value = Any
 class TritonPythonModel:
     """Runs `model.onnx` beside its `model.py`; input and output names come from its configuration.
 
-    The model's parameters: `threads`, the number of threads in an operator; `provider` ("cuda",
-    "tensorrt" or "cpu"; absent: arrays on the CPU) on the GPU that Triton gives the instance;
-    `fp16` and `trt_profile_*_shapes` of TensorRT; `host_outputs`, the outputs, divided by commas,
-    that no engine reads and that therefore leave the GPU here.
+    The model's parameters: `threads`, the number of threads in an operator (0: as many as the cores
+    this process may use); `provider` ("cuda", "tensorrt" or "cpu"; absent: arrays on the CPU) on
+    the GPU that Triton gives the instance; `fp16` and `trt_profile_*_shapes` of TensorRT;
+    `host_outputs`, the outputs, divided by commas, that no engine reads and that therefore leave
+    the GPU here.
 
     Requests of one batch run together where their shapes agree; where a joint run fails, each runs
     alone, so that one bad request costs its neighbours nothing.
@@ -121,7 +123,7 @@ def _parameters(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _engine(path: Path, parameters: Mapping[str, str], device_id: int) -> OnnxEngine | DeviceEngine:
-    threads = int(parameters.get("threads", "1"))
+    threads = thread_count(parameters.get("threads", "1"))
     if "provider" not in parameters:
         return OnnxEngine(path, threads=threads)
     provider = Provider(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
+from mqspn_backend.cores import thread_count
 from mqspn_backend.errors import CODES, PostError
 from mqspn_backend.image import read_image
 from mqspn_backend.models.responses import bytes_tensor, cancelled, failure, input_array, respond
@@ -29,15 +30,15 @@ Image = Future[tuple[npt.NDArray[np.uint8], tuple[int, int]]]
 class TritonPythonModel:
     """Prepares requests, with `serving.json` and `tokenizer.json` beside its `model.py`.
 
-    The model's parameter `threads` is the number of images decoded at once. A request of one post
-    that can't be read fails with INVALID_ARG; in a request of many the post gets neutral tensors
-    and its error in POST_ERROR.
+    The model's parameter `threads` is the number of images decoded at once (0: as many as the cores
+    this process may use). A request of one post that can't be read fails with INVALID_ARG; in a
+    request of many the post gets neutral tensors and its error in POST_ERROR.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
         folder = Path(args["model_repository"]) / args["model_version"]
         parameters = json.loads(args["model_config"]).get("parameters", {})
-        threads = int(parameters.get("threads", {}).get("string_value", "1"))
+        threads = thread_count(parameters.get("threads", {}).get("string_value", "1"))
         self.settings = ServingSettings.from_file(folder / "serving.json")
         self.tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", self.settings.buckets)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="image")
