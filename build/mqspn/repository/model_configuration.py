@@ -71,6 +71,15 @@ _THREADS = {
     "cuda": {"preprocess": 4},
 }
 
+#: What Triton's response cache keeps: the results of an image, which no text changes. Its key is
+#: the input tensors and nothing else, so a model whose answer depends on a request's parameters
+#: never belongs here, nor does an ensemble. Tensors on a GPU cannot be kept.
+_CACHED: dict[str, tuple[str, ...]] = {
+    "gpu": (),
+    "cpu": ("region_proposer", "region_encoder"),
+    "cuda": (),
+}
+
 _PROTOBUF_TYPES = {
     "BYTES": pb.TYPE_STRING,
     "INT32": pb.TYPE_INT32,
@@ -148,6 +157,8 @@ def model_configuration(
     batching = config.dynamic_batching
     batching.SetInParent()
     batching.max_queue_delay_microseconds = _QUEUE_DELAY_MICROSECONDS[profile]
+    if name in _CACHED[profile]:
+        config.response_cache.enable = True
     if name == "preprocess":
         batching.default_queue_policy.max_queue_size = _FIRST_QUEUE_SIZE
     on_gpu = name in ENGINES and (profile == "gpu" or (profile == "cuda" and cuda.on_gpu))

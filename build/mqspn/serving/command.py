@@ -14,7 +14,7 @@ from mqspn.repository.serving_profiles import ServingProfile
 from mqspn.serving.errors import ServerError
 from mqspn.serving.launcher import TritonServer
 from mqspn.serving.ports import format_address
-from mqspn.serving.server_settings import MAX_THREADS, ServerSettings
+from mqspn.serving.server_settings import MAX_CACHE_MB, MAX_THREADS, ServerSettings
 
 __all__ = ["default_repository", "serve"]
 
@@ -59,6 +59,15 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    cache_mb: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=MAX_CACHE_MB,
+            help="MiB of memory for the vision steps' results of pictures seen before, in profile "
+            "cpu; 0 turns that off.",
+        ),
+    ] = 256,
     log_file: Annotated[
         Path, typer.Option(help="The server's output goes here; overwritten.")
     ] = Path("mqspn-serve.log"),
@@ -85,6 +94,7 @@ def serve(
         http_port=http_port,
         metrics_port=metrics_port,
         threads=threads,
+        cache_mb=cache_mb,
         tritonserver=tritonserver,
         log_file=log_file,
         ready_timeout_s=_READY_TIMEOUT_S[profile],

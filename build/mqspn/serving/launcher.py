@@ -13,9 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from mqspn.repository.runtime import find_gpus
 from mqspn.serving import supervisor
 from mqspn.serving.backend_directory import link_backends, server_environment
 from mqspn.serving.cuda_check import check_cuda
+from mqspn.serving.cuda_driver import find_cuda_driver
 from mqspn.serving.errors import (
     PlanRefusedError,
     RepositoryMissingError,
@@ -99,8 +101,14 @@ class TritonServer:
                 backends=link_backends(installation, self._folder),
                 caches=installation.caches,
                 shm_prefix=self._shm_prefix,
+                gpus=0 if self.settings.profile == "cpu" else len(find_gpus()),
             )
-            environment = server_environment(installation, self._folder, python_library)
+            environment = server_environment(
+                installation,
+                self._folder,
+                python_library,
+                cuda_driver=None if self.settings.profile == "cpu" else find_cuda_driver(),
+            )
             environment |= self.settings.variables
             self._process = self._launch([str(installation.executable), *arguments], environment)
             self._wait_ready()

@@ -12,10 +12,14 @@ from mqspn_backend.cores import THREADS_VARIABLE
 from mqspn.repository.serving_profiles import SERVING_PROFILES, ServingProfile
 from mqspn.serving.errors import ServerError
 
-__all__ = ["MAX_THREADS", "ServerSettings"]
+__all__ = ["MAX_CACHE_MB", "MAX_THREADS", "ServerSettings"]
 
 MAX_THREADS = 1024
+MAX_CACHE_MB = 1024 * 1024
 
+_MIB = 1024 * 1024
+#: Host memory for copies to and from a GPU: 1.7 MB a post in flight at the paper's size.
+_PINNED_MIB = 1024
 #: What only an operator may call. `metadata`, `health` and `inference` stay open.
 _OPERATOR_APIS = "model-repository,model-config,shared-memory,statistics,trace,logging"
 
@@ -27,7 +31,9 @@ class ServerSettings:
     ``profile``: the serving profile, "cpu" or "cuda" (each model's `configs/<profile>.pbtxt`) or
     "gpu" (its `config.pbtxt`).
     ``threads``: of every engine, and images that `preprocess` decodes at once; 0 is the cores that
-    the server may use, None what each model's configuration says.
+    the server may use, None what each model's configuration says. ``cache_mb``: mebibytes of
+    Triton's response cache, from which profile cpu answers the vision steps of a picture seen
+    before; 0 turns it off.
     ``tritonserver``: the executable; None looks for one. ``log_file``: where the server's output
     goes, overwritten; None keeps it only while the server runs. ``ready_timeout_s`` bounds the
     start, models loaded and warmed up. ``exit_timeout_s`` bounds the stop; then the server is
@@ -37,8 +43,8 @@ class ServerSettings:
     `tritonserver` last and so win over the arguments above them.
 
     Raises ServerError for a port out of range or used twice, an unknown serving profile, threads
-    out of range, a port among ``extra_args``, or a key with other characters than letters, digits,
-    - and _.
+    or cache_mb out of range, a port among ``extra_args``, or a key with other characters than
+    letters, digits, - and _.
     """
 
     repository: Path
@@ -48,6 +54,7 @@ class ServerSettings:
     http_port: int = 8000
     metrics_port: int = 8002
     threads: int | None = None
+    cache_mb: int = 0
     tritonserver: Path | None = None
     log_file: Path | None = None
     log_verbose: int = 0
@@ -69,6 +76,8 @@ class ServerSettings:
             raise ServerError("gRPC, HTTP and metrics need three different ports")
         if self.threads is not None and not 0 <= self.threads <= MAX_THREADS:
             raise ServerError(f"threads must be from 0 to {MAX_THREADS}, not {self.threads}")
+        if not 0 <= self.cache_mb <= MAX_CACHE_MB:
+            raise ServerError(f"cache_mb must be from 0 to {MAX_CACHE_MB}, not {self.cache_mb}")
         if self.operator_key is not None and not re.fullmatch("[A-Za-z0-9_-]+", self.operator_key):
             raise ServerError("operator_key may hold letters, digits, - and _ only")
 
@@ -92,11 +101,14 @@ class ServerSettings:
         """List the environment variables that the settings give the models, by name."""
         return {} if self.threads is None else {THREADS_VARIABLE: str(self.threads)}
 
-    def arguments(self, *, backends: Path, caches: Path, shm_prefix: str) -> list[str]:
+    def arguments(
+        self, *, backends: Path, caches: Path, shm_prefix: str, gpus: int = 1
+    ) -> list[str]:
         """Make the command-line arguments of `tritonserver`.
 
         ``backends`` and ``caches`` are its folders of shared libraries; ``shm_prefix`` starts the
-        names of the Python backend's shared memory regions in /dev/shm.
+        names of the Python backend's shared memory regions in /dev/shm; ``gpus``: how many CUDA
+        shows, in the profiles that use one.
         """
         key = self.operator_key or secrets.token_hex(16)
         args = [
@@ -125,7 +137,30 @@ class ServerSettings:
             f"--log-verbose={self.log_verbose}",
         ]
         if self.profile != "gpu":
-            args += [f"--model-config-name={self.profile}"]
+            # cpu has no GPU; the wheel's library that reads one is older than today's drivers.
+            args += [f"--model-config-name={self.profile}", "--allow-gpu-metrics=false"]
+        return [*args, *self._memory_arguments(gpus), *self.extra_args]
+
+    def _memory_arguments(self, gpus: int) -> list[str]:
+        """The sizes of the server's memory pools, but for those that ``extra_args`` set."""
+        args = {}
         if self.profile == "cpu":
-            args += ["--allow-gpu-metrics=false"]
-        return [*args, *self.extra_args]
+            if self.cache_mb:
+                args["--cache-config"] = [f"local,size={self.cache_mb * _MIB}"]
+        else:
+            # Without Triton's pool on the device, outputs come to pinned memory on the engine's
+            # own stream. With it, `postprocess` copies on the default one: a barrier for the GPU.
+            args["--cuda-memory-pool-byte-size"] = [f"{gpu}:0" for gpu in range(gpus)]
+            args["--pinned-memory-pool-byte-size"] = [str(_PINNED_MIB * _MIB)]
+        given = [
+            f"{option}={value}"
+            for option, values in args.items()
+            if not any(arg.split("=")[0] == option for arg in self.extra_args)
+            for value in values
+        ]
+        if self.profile != "cpu":
+            # Images and pixels of many posts at once; it grows by steps, and never shrinks.
+            for name, mib in (("shm-default-byte-size", 64), ("shm-growth-byte-size", 16)):
+                if not any(f"python,{name}=" in arg for arg in self.extra_args):
+                    given.append(f"--backend-config=python,{name}={mib * _MIB}")
+        return given
