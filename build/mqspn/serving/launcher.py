@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from mqspn_backend.cores import thread_count
+
 from mqspn.repository.runtime import find_gpus
 from mqspn.serving import supervisor
 from mqspn.serving.backend_directory import link_backends, server_environment
@@ -85,6 +87,10 @@ class TritonServer:
         if self._process is not None:
             raise ServerError("this server was started already; make a new one")
         _check_repository(self.settings.repository)
+        try:
+            thread_count("0", os.environ | self.settings.variables)
+        except ValueError as error:  # the backend's; every model would say it
+            raise ServerError(str(error)) from error
         if self.settings.profile == "cuda":
             check_cuda(self.settings.repository)
         installation = _find_installation(self.settings)
