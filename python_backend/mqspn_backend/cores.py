@@ -1,4 +1,4 @@
-"""Count the processor cores that this process may use, and the threads that follow from them.
+"""Count the processor cores that this process may use.
 
 The count is the smallest of what the process is bound to (`sched_getaffinity`) and the processor
 quotas of its control groups, version 1 or 2, its own group's and those above it. Containers and
@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import math
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-__all__ = ["THREADS_VARIABLE", "cgroup_quota", "thread_count", "usable_cores"]
-
-#: Overrides the parameter `threads` of every model: `mqspn serve --threads` sets it.
-THREADS_VARIABLE = "MQSPN_THREADS"
+__all__ = ["cgroup_quota", "usable_cores"]
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -28,22 +24,6 @@ def usable_cores(root: Path = Path("/")) -> int:
     cores = len(os.sched_getaffinity(0))
     quota = cgroup_quota(root)
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
-
-
-def thread_count(parameter: str, environment: Mapping[str, str] = os.environ) -> int:
-    """Make the number of threads from a model's parameter `threads`; 0 is the usable cores.
-
-    MQSPN_THREADS in ``environment`` goes before the parameter. Raises ValueError for anything but
-    a whole number of 0 or more.
-    """
-    name, text = "the model's parameter threads", parameter
-    if THREADS_VARIABLE in environment:
-        name, text = THREADS_VARIABLE, environment[THREADS_VARIABLE]
-    if not re.fullmatch("[0-9]{1,4}", text):
-        raise ValueError(
-            f"{name} must be a whole number of threads, or 0 for the usable cores, not {text!r}"
-        )
-    return int(text) or usable_cores()
 
 
 def cgroup_quota(root: Path = Path("/")) -> float | None:

@@ -71,13 +71,12 @@ _THREADS = {
     "cuda": {"preprocess": 4},
 }
 
-#: What Triton's response cache keeps: the results of an image, which no text changes. Its key is
-#: the input tensors and nothing else, so a model whose answer depends on a request's parameters
-#: never belongs here, nor does an ensemble. Tensors on a GPU cannot be kept.
-_CACHED: dict[str, tuple[str, ...]] = {
-    "gpu": (),
-    "cpu": ("region_proposer", "region_encoder"),
-    "cuda": (),
+#: Percent of the memory for results of pictures seen before (`mqspn serve --cache-mb`), for models
+#: that see an image and no text. A picture's boxes are small, its states are not.
+_CACHE_PERCENT: dict[str, dict[str, int]] = {
+    "gpu": {},
+    "cpu": {"region_proposer": 10, "region_encoder": 90},
+    "cuda": {},
 }
 
 _PROTOBUF_TYPES = {
@@ -157,8 +156,6 @@ def model_configuration(
     batching = config.dynamic_batching
     batching.SetInParent()
     batching.max_queue_delay_microseconds = _QUEUE_DELAY_MICROSECONDS[profile]
-    if name in _CACHED[profile]:
-        config.response_cache.enable = True
     if name == "preprocess":
         batching.default_queue_policy.max_queue_size = _FIRST_QUEUE_SIZE
     on_gpu = name in ENGINES and (profile == "gpu" or (profile == "cuda" and cuda.on_gpu))
@@ -180,6 +177,8 @@ def model_configuration(
             config.parameters[key].string_value = value
     if name in _THREADS[profile]:
         config.parameters["threads"].string_value = str(_THREADS[profile][name])
+    if name in _CACHE_PERCENT[profile]:
+        config.parameters["cache_percent"].string_value = str(_CACHE_PERCENT[profile][name])
     config.instance_group.add(
         count=_INSTANCES[profile].get(name, 1),
         kind=pb.ModelInstanceGroup.KIND_GPU if on_gpu else pb.ModelInstanceGroup.KIND_CPU,

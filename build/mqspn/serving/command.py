@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
-from mqspn_backend.cores import THREADS_VARIABLE
+from mqspn_backend.resources import CACHE_VARIABLE, THREADS_VARIABLE
 
 from mqspn.repository.serving_profiles import ServingProfile
 from mqspn.serving.errors import ServerError
@@ -62,10 +62,11 @@ def serve(
     cache_mb: Annotated[
         int,
         typer.Option(
+            envvar=CACHE_VARIABLE,
             min=0,
             max=MAX_CACHE_MB,
-            help="MiB of memory for the vision steps' results of pictures seen before, in profile "
-            "cpu; 0 turns that off.",
+            help="MiB for the vision steps' results of pictures seen before, in profile cpu; 0 "
+            "turns that off.",
         ),
     ] = 256,
     log_file: Annotated[

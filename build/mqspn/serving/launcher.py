@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from mqspn_backend.cores import thread_count
+from mqspn_backend.resources import thread_count
 
 from mqspn.repository.runtime import find_gpus
 from mqspn.serving import supervisor

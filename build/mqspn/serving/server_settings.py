@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mqspn_backend.cores import THREADS_VARIABLE
+from mqspn_backend.resources import CACHE_VARIABLE, THREADS_VARIABLE
 
 from mqspn.repository.serving_profiles import SERVING_PROFILES, ServingProfile
 from mqspn.serving.errors import ServerError
@@ -31,9 +31,9 @@ class ServerSettings:
     ``profile``: the serving profile, "cpu" or "cuda" (each model's `configs/<profile>.pbtxt`) or
     "gpu" (its `config.pbtxt`).
     ``threads``: of every engine, and images that `preprocess` decodes at once; 0 is the cores that
-    the server may use, None what each model's configuration says. ``cache_mb``: mebibytes of
-    Triton's response cache, from which profile cpu answers the vision steps of a picture seen
-    before; 0 turns it off.
+    the server may use, None what each model's configuration says. ``cache_mb``: mebibytes for
+    results of the vision steps, so that profile cpu answers from memory for a picture seen before;
+    0 turns that off.
     ``tritonserver``: the executable; None looks for one. ``log_file``: where the server's output
     goes, overwritten; None keeps it only while the server runs. ``ready_timeout_s`` bounds the
     start, models loaded and warmed up. ``exit_timeout_s`` bounds the stop; then the server is
@@ -99,7 +99,10 @@ class ServerSettings:
     @property
     def variables(self) -> dict[str, str]:
         """List the environment variables that the settings give the models, by name."""
-        return {} if self.threads is None else {THREADS_VARIABLE: str(self.threads)}
+        variables = {CACHE_VARIABLE: str(self.cache_mb)}
+        if self.threads is not None:
+            variables[THREADS_VARIABLE] = str(self.threads)
+        return variables
 
     def arguments(
         self, *, backends: Path, caches: Path, shm_prefix: str, gpus: int = 1
@@ -143,24 +146,22 @@ class ServerSettings:
 
     def _memory_arguments(self, gpus: int) -> list[str]:
         """The sizes of the server's memory pools, but for those that ``extra_args`` set."""
-        args = {}
         if self.profile == "cpu":
-            if self.cache_mb:
-                args["--cache-config"] = [f"local,size={self.cache_mb * _MIB}"]
-        else:
+            return []
+        args = {
             # Without Triton's pool on the device, outputs come to pinned memory on the engine's
             # own stream. With it, `postprocess` copies on the default one: a barrier for the GPU.
-            args["--cuda-memory-pool-byte-size"] = [f"{gpu}:0" for gpu in range(gpus)]
-            args["--pinned-memory-pool-byte-size"] = [str(_PINNED_MIB * _MIB)]
+            "--cuda-memory-pool-byte-size": [f"{gpu}:0" for gpu in range(gpus)],
+            "--pinned-memory-pool-byte-size": [str(_PINNED_MIB * _MIB)],
+        }
         given = [
             f"{option}={value}"
             for option, values in args.items()
             if not any(arg.split("=")[0] == option for arg in self.extra_args)
             for value in values
         ]
-        if self.profile != "cpu":
-            # Images and pixels of many posts at once; it grows by steps, and never shrinks.
-            for name, mib in (("shm-default-byte-size", 64), ("shm-growth-byte-size", 16)):
-                if not any(f"python,{name}=" in arg for arg in self.extra_args):
-                    given.append(f"--backend-config=python,{name}={mib * _MIB}")
+        # Images and pixels of many posts at once; it grows by steps, and never shrinks.
+        for name, mib in (("shm-default-byte-size", 64), ("shm-growth-byte-size", 16)):
+            if not any(f"python,{name}=" in arg for arg in self.extra_args):
+                given.append(f"--backend-config=python,{name}={mib * _MIB}")
         return given

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mqspn_backend.cores import thread_count
+from mqspn_backend.caching_engine import CachingEngine
 from mqspn_backend.device_engine import DeviceEngine, from_dlpack, to_dlpack
 from mqspn_backend.engine import OnnxEngine
+from mqspn_backend.models.cache_metrics import CacheMetrics
 from mqspn_backend.models.responses import (
     cancelled,
     failure,
@@ -23,6 +24,7 @@ from mqspn_backend.models.responses import (
     respond,
 )
 from mqspn_backend.providers import Provider
+from mqspn_backend.resources import cache_bytes, thread_count
 
 __all__ = ["TritonPythonModel"]
 
@@ -36,6 +38,8 @@ class TritonPythonModel:
     The model's parameters: `threads`, the number of threads in an operator (0: as many as the cores
     this process may use); `provider` ("cuda", "tensorrt" or "cpu"; absent: arrays on the CPU) on
     the GPU that Triton gives the instance; `fp16` and `trt_profile_*_shapes` of TensorRT;
+    `cache_percent`, without a provider: this model's share of the memory for results of rows seen
+    before (MQSPN_CACHE_MB in the environment; see `mqspn_backend.caching_engine`);
     `host_outputs`, the outputs, divided by commas, that no engine reads and that therefore leave
     the GPU here.
 
@@ -48,7 +52,7 @@ class TritonPythonModel:
         path = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
         self.name = args["model_name"]
         device_id = int(args.get("model_instance_device_id", "0"))
-        self.engine = _engine(path, _parameters(config), device_id)
+        self.engine = _engine(path, _parameters(config), device_id, self.name)
         self.inputs = [i["name"] for i in config["input"]]
         self.outputs = [o["name"] for o in config["output"]]
         for graph, configured, kind in (
@@ -122,10 +126,16 @@ def _parameters(config: Mapping[str, Any]) -> dict[str, str]:
     return {name: value["string_value"] for name, value in parameters.items()}
 
 
-def _engine(path: Path, parameters: Mapping[str, str], device_id: int) -> OnnxEngine | DeviceEngine:
+def _engine(
+    path: Path, parameters: Mapping[str, str], device_id: int, name: str
+) -> OnnxEngine | CachingEngine | DeviceEngine:
     threads = thread_count(parameters.get("threads", "1"))
     if "provider" not in parameters:
-        return OnnxEngine(path, threads=threads)
+        engine = OnnxEngine(path, threads=threads)
+        max_bytes = cache_bytes(parameters.get("cache_percent", "0"))
+        if not max_bytes:
+            return engine
+        return CachingEngine(engine, max_bytes=max_bytes, report=CacheMetrics(name).count)
     provider = Provider(
         name=parameters["provider"],
         device_id=device_id,

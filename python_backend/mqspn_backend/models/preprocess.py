@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
-from mqspn_backend.cores import thread_count
 from mqspn_backend.errors import CODES, PostError
 from mqspn_backend.image import read_image
 from mqspn_backend.models.responses import bytes_tensor, cancelled, failure, input_array, respond
 from mqspn_backend.regions import read_regions
+from mqspn_backend.resources import thread_count
 from mqspn_backend.serving_settings import ServingSettings
 from mqspn_backend.text import TextTokenizer, decode_utf8
 

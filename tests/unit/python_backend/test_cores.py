@@ -9,7 +9,7 @@ from pathlib import Path
 
 import mqspn_backend
 import pytest
-from mqspn_backend.cores import THREADS_VARIABLE, cgroup_quota, thread_count, usable_cores
+from mqspn_backend.cores import cgroup_quota, usable_cores
 
 PERIOD = "100000"
 
@@ -116,7 +116,8 @@ def test_a_process_bound_to_one_core_has_one() -> None:
     core = min(os.sched_getaffinity(0))
     program = (
         f"import os; os.sched_setaffinity(0, {{{core}}})\n"
-        "from mqspn_backend.cores import thread_count, usable_cores\n"
+        "from mqspn_backend.cores import usable_cores\n"
+        "from mqspn_backend.resources import thread_count\n"
         "print(usable_cores(), thread_count('0', {}))"
     )
     folder = str(Path(mqspn_backend.__file__).parents[1])
@@ -128,18 +129,3 @@ def test_a_process_bound_to_one_core_has_one() -> None:
         check=True,
     )
     assert answer.stdout.split() == ["1", "1"]
-
-
-def test_threads_are_the_parameters_unless_the_variable_says_otherwise() -> None:
-    assert thread_count("3", {}) == 3
-    assert thread_count("0", {}) == usable_cores()
-    assert thread_count("3", {THREADS_VARIABLE: "1"}) == 1
-    assert thread_count("3", {THREADS_VARIABLE: "0"}) == usable_cores()
-
-
-@pytest.mark.parametrize("value", ["-1", "two", "", "1.5", " 2", "10000000000", "²"])
-def test_what_is_no_number_of_threads_is_refused_in_one_sentence(value: str) -> None:
-    with pytest.raises(ValueError, match="the model's parameter threads must be a whole number"):
-        thread_count(value, {})
-    with pytest.raises(ValueError, match=f"{THREADS_VARIABLE} must be a whole number"):
-        thread_count("2", {THREADS_VARIABLE: value})

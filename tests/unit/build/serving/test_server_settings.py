@@ -85,25 +85,12 @@ def test_a_size_that_the_user_gives_is_the_only_one(own: tuple[str, ...]) -> Non
     assert len(made) == len(without) - 1 + len(own)
 
 
-def test_the_response_cache_is_off_unless_it_has_memory() -> None:
-    assert not any("--cache-config" in a for a in arguments())
-    assert "--cache-config=local,size=67108864" in arguments(cache_mb=64)
+def test_threads_and_memory_are_told_to_the_models() -> None:
+    def variables(**changes: Any) -> dict[str, str]:
+        return ServerSettings(repository=Path("/m"), **changes).variables
 
-
-def test_a_cache_of_the_users_own_is_the_only_one() -> None:
-    own = "--cache-config=redis,host=127.0.0.1"
-    made = arguments(cache_mb=64, extra_args=(own,))
-    assert [a for a in made if a.startswith("--cache-config")] == [own]
-
-
-@pytest.mark.parametrize("profile", ["cuda", "gpu"])
-def test_nothing_is_cached_where_tensors_are_on_a_gpu(profile: str) -> None:
-    assert not any("--cache-config" in a for a in arguments(profile=profile, cache_mb=64))
-
-
-@pytest.mark.parametrize(("threads", "variables"), [(None, {}), (0, {"MQSPN_THREADS": "0"})])
-def test_threads_are_told_to_the_models(threads: int | None, variables: dict[str, str]) -> None:
-    assert ServerSettings(repository=Path("/m"), threads=threads).variables == variables
+    assert variables() == {"MQSPN_CACHE_MB": "0"}
+    assert variables(threads=0, cache_mb=64) == {"MQSPN_CACHE_MB": "64", "MQSPN_THREADS": "0"}
 
 
 def test_operator_calls_are_closed_with_another_key_each_time() -> None:
