@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,28 +28,27 @@ Array = npt.NDArray[Any]
 _ROW_BYTES = 800
 
 
-class CachingEngine:
-    """Runs ``engine`` on the rows that are new, and keeps ``max_bytes`` of results at most.
+class CachingEngine(OnnxEngine):
+    """Runs the ONNX graph ``path`` on rows that are new, keeping ``max_bytes`` of results at most.
 
     The row that was asked for longest ago goes first. ``report`` is told of every run how many of
-    its rows were known and how many were not.
+    its rows were known and how many were not. ``threads`` and errors as in `OnnxEngine`.
     """
 
     def __init__(
         self,
-        engine: OnnxEngine,
+        path: str | Path,
         *,
+        threads: int,
         max_bytes: int,
         report: Callable[[int, int], None] = lambda known, new: None,
     ) -> None:
-        self._engine = engine
+        super().__init__(path, threads=threads)
         self._max_bytes = max_bytes
         self._report = report
         self._secret = os.urandom(16)
         self._rows: OrderedDict[bytes, tuple[Array, ...]] = OrderedDict()
         self._bytes = 0
-        self.inputs = engine.inputs
-        self.outputs = engine.outputs
 
     def run(
         self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None
@@ -66,7 +66,7 @@ class CachingEngine:
         if new:
             rows = list(new.values())
             fed = feeds if len(rows) == len(keys) else {n: feeds[n][rows] for n in self.inputs}
-            results = self._engine.run(fed, self.outputs)
+            results = super().run(fed, self.outputs)
             for j, key in enumerate(new):
                 answers[key] = tuple(results[name][j].copy() for name in self.outputs)
                 self._keep(key, answers[key])
@@ -74,18 +74,6 @@ class CachingEngine:
         wanted = self.outputs if outputs is None else outputs
         place = {name: self.outputs.index(name) for name in wanted}
         return {name: np.stack([answers[key][place[name]] for key in keys]) for name in wanted}
-
-    def shape(self, value: Array) -> tuple[int, ...]:
-        """Read the shape of one input or output, B first."""
-        return self._engine.shape(value)
-
-    def join(self, values: Sequence[Array]) -> Array:
-        """Concatenate ``values`` along the first axis."""
-        return self._engine.join(values)
-
-    def split(self, value: Array, counts: Sequence[int]) -> list[Array]:
-        """Split what `join` joined: ``counts`` rows each."""
-        return self._engine.split(value, counts)
 
     def _keys(self, feeds: Mapping[str, Array]) -> list[bytes]:
         """The digest of each row: every input's element type, shape and content."""

@@ -128,14 +128,13 @@ def _parameters(config: Mapping[str, Any]) -> dict[str, str]:
 
 def _engine(
     path: Path, parameters: Mapping[str, str], device_id: int, name: str
-) -> OnnxEngine | CachingEngine | DeviceEngine:
+) -> OnnxEngine | DeviceEngine:
     threads = thread_count(parameters.get("threads", "1"))
     if "provider" not in parameters:
-        engine = OnnxEngine(path, threads=threads)
-        max_bytes = cache_bytes(parameters.get("cache_percent", "0"))
-        if not max_bytes:
-            return engine
-        return CachingEngine(engine, max_bytes=max_bytes, report=CacheMetrics(name).count)
+        if max_bytes := cache_bytes(parameters.get("cache_percent", "0")):
+            report = CacheMetrics(name).count
+            return CachingEngine(path, threads=threads, max_bytes=max_bytes, report=report)
+        return OnnxEngine(path, threads=threads)
     provider = Provider(
         name=parameters["provider"],
         device_id=device_id,
