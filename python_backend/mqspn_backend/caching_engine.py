@@ -1,7 +1,7 @@
 """Run an engine only on rows that it has not seen; what it said of the others is kept in memory.
 
 For engines whose answer to a row depends on that row's inputs and nothing else: those that see an
-image and no text. A row is known by a keyed 128-bit digest of its inputs, with a secret of this
+image and no text. A row is known by the SHA-256 of its inputs and a secret of this
 process, so no caller can make up a row that is taken for another. Only answers are kept, never
 errors, and always with every output.
 """
@@ -46,7 +46,7 @@ class CachingEngine(OnnxEngine):
         super().__init__(path, threads=threads)
         self._max_bytes = max_bytes
         self._report = report
-        self._secret = os.urandom(16)
+        self._secret = os.urandom(32)
         self._rows: OrderedDict[bytes, tuple[Array, ...]] = OrderedDict()
         self._bytes = 0
 
@@ -80,7 +80,7 @@ class CachingEngine(OnnxEngine):
         arrays = [np.ascontiguousarray(feeds[name]) for name in self.inputs]
         keys = []
         for i in range(len(arrays[0])):
-            digest = hashlib.blake2b(digest_size=16, key=self._secret)
+            digest = hashlib.sha256(self._secret)
             for array in arrays:
                 digest.update(f"{array.dtype.str}{array.shape[1:]}".encode())
                 digest.update(array[i].data if array[i].ndim else array[i].tobytes())
