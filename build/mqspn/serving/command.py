@@ -14,7 +14,12 @@ from mqspn.repository.serving_profiles import ServingProfile
 from mqspn.serving.errors import ServerError
 from mqspn.serving.launcher import TritonServer
 from mqspn.serving.ports import format_address
-from mqspn.serving.server_settings import MAX_CACHE_MB, MAX_THREADS, ServerSettings
+from mqspn.serving.server_settings import (
+    MAX_CACHE_MB,
+    MAX_INSTANCES,
+    MAX_THREADS,
+    ServerSettings,
+)
 
 __all__ = ["default_repository", "serve"]
 
@@ -59,6 +64,14 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    instances: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=MAX_INSTANCES,
+            help="Instances of each vision engine, in profile cpu: more for many callers.",
+        ),
+    ] = 1,
     cache_mb: Annotated[
         int,
         typer.Option(
@@ -96,6 +109,7 @@ def serve(
         metrics_port=metrics_port,
         threads=threads,
         cache_mb=cache_mb,
+        instances=instances,
         tritonserver=tritonserver,
         log_file=log_file,
         ready_timeout_s=_READY_TIMEOUT_S[profile],

@@ -27,6 +27,7 @@ from mqspn.serving.errors import (
     ServerStartError,
 )
 from mqspn.serving.find_server import Installation, check_platform, find_server
+from mqspn.serving.instances import link_instances
 from mqspn.serving.ports import check_port, format_address, is_listening
 from mqspn.serving.python_library import find_python_library
 from mqspn.serving.server_log import failure_lines
@@ -102,8 +103,15 @@ class TritonServer:
         self._log = _open_log(self.settings.log_file)
         self._folder = Path(tempfile.mkdtemp(prefix="mqspn-server-"))
         self._shm_prefix = f"mqspn_{os.getpid()}_{secrets.token_hex(4)}_"
+        repository = self.settings.repository
         try:
+            if (instances := self.settings.instances) > 1:
+                models = self._folder / "models"
+                repository = link_instances(
+                    repository, models, profile=self.settings.profile, instances=instances
+                )
             arguments = self.settings.arguments(
+                repository=repository,
                 backends=link_backends(installation, self._folder),
                 caches=installation.caches,
                 shm_prefix=self._shm_prefix,

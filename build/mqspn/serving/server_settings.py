@@ -12,9 +12,10 @@ from mqspn_backend.resources import CACHE_VARIABLE, THREADS_VARIABLE
 from mqspn.repository.serving_profiles import SERVING_PROFILES, ServingProfile
 from mqspn.serving.errors import ServerError
 
-__all__ = ["MAX_CACHE_MB", "MAX_THREADS", "ServerSettings"]
+__all__ = ["MAX_CACHE_MB", "MAX_INSTANCES", "MAX_THREADS", "ServerSettings"]
 
 MAX_THREADS = 1024
+MAX_INSTANCES = 64
 MAX_CACHE_MB = 1024 * 1024
 
 _MIB = 1024 * 1024
@@ -34,6 +35,7 @@ class ServerSettings:
     the server may use, None what each model's configuration says. ``cache_mb``: mebibytes for
     results of the vision steps, so that profile cpu answers from memory for a picture seen before;
     0 turns that off.
+    ``instances``: of each vision engine, in profile cpu.
     ``tritonserver``: the executable; None looks for one. ``log_file``: where the server's output
     goes, overwritten; None keeps it only while the server runs. ``ready_timeout_s`` bounds the
     start, models loaded and warmed up. ``exit_timeout_s`` bounds the stop; then the server is
@@ -42,9 +44,9 @@ class ServerSettings:
     `operator-key`); None makes a random one, so that nobody has it. ``extra_args`` go to
     `tritonserver` last and so win over the arguments above them.
 
-    Raises ServerError for a port out of range or used twice, an unknown serving profile, threads
-    or cache_mb out of range, a port among ``extra_args``, or a key with other characters than
-    letters, digits, - and _.
+    Raises ServerError for a port out of range or used twice, an unknown serving profile; threads,
+    instances or cache_mb out of range; a port among ``extra_args``; or a key with other characters
+    than letters, digits, - and _.
     """
 
     repository: Path
@@ -55,6 +57,7 @@ class ServerSettings:
     metrics_port: int = 8002
     threads: int | None = None
     cache_mb: int = 0
+    instances: int = 1
     tritonserver: Path | None = None
     log_file: Path | None = None
     log_verbose: int = 0
@@ -76,6 +79,10 @@ class ServerSettings:
             raise ServerError("gRPC, HTTP and metrics need three different ports")
         if self.threads is not None and not 0 <= self.threads <= MAX_THREADS:
             raise ServerError(f"threads must be from 0 to {MAX_THREADS}, not {self.threads}")
+        if not 1 <= self.instances <= MAX_INSTANCES:
+            raise ServerError(f"instances must be from 1 to {MAX_INSTANCES}, not {self.instances}")
+        if self.instances > 1 and self.profile != "cpu":
+            raise ServerError("more than one instance of the vision engines is for profile cpu")
         if not 0 <= self.cache_mb <= MAX_CACHE_MB:
             raise ServerError(f"cache_mb must be from 0 to {MAX_CACHE_MB}, not {self.cache_mb}")
         if self.operator_key is not None and not re.fullmatch("[A-Za-z0-9_-]+", self.operator_key):
@@ -99,24 +106,31 @@ class ServerSettings:
     @property
     def variables(self) -> dict[str, str]:
         """List the environment variables that the settings give the models, by name."""
-        variables = {CACHE_VARIABLE: str(self.cache_mb)}
+        # Each instance is a process that remembers for itself.
+        variables = {CACHE_VARIABLE: str(self.cache_mb // self.instances)}
         if self.threads is not None:
             variables[THREADS_VARIABLE] = str(self.threads)
         return variables
 
     def arguments(
-        self, *, backends: Path, caches: Path, shm_prefix: str, gpus: int = 1
+        self,
+        *,
+        backends: Path,
+        caches: Path,
+        shm_prefix: str,
+        gpus: int = 1,
+        repository: Path | None = None,
     ) -> list[str]:
         """Make the command-line arguments of `tritonserver`.
 
         ``backends`` and ``caches`` are its folders of shared libraries; ``shm_prefix`` starts the
         names of the Python backend's shared memory regions in /dev/shm; ``gpus``: how many CUDA
-        shows, in the profiles that use one.
+        shows, in the profiles that use one; ``repository``: a copy that stands for the settings'.
         """
         key = self.operator_key or secrets.token_hex(16)
         args = [
             "--id=mqspn",
-            f"--model-repository={self.repository.absolute()}",
+            f"--model-repository={(repository or self.repository).absolute()}",
             "--model-control-mode=none",
             "--exit-on-error=true",
             "--strict-readiness=true",

@@ -90,6 +90,7 @@ def test_threads_and_memory_are_told_to_the_models() -> None:
         return ServerSettings(repository=Path("/m"), **changes).variables
 
     assert variables() == {"MQSPN_CACHE_MB": "0"}
+    assert variables(cache_mb=64, instances=2) == {"MQSPN_CACHE_MB": "32"}
     assert variables(threads=0, cache_mb=64) == {"MQSPN_CACHE_MB": "64", "MQSPN_THREADS": "0"}
 
 
@@ -124,6 +125,8 @@ def test_a_service_that_is_off_has_no_port() -> None:
         ({"grpc_port": 0}, "--grpc-port must be from 1 to 65535"),
         ({"http_port": 8001}, "three different ports"),
         ({"threads": -1}, "threads must be from 0 to 1024, not -1"),
+        ({"instances": 0}, "instances must be from 1 to 64, not 0"),
+        ({"instances": 2, "profile": "cuda"}, "for profile cpu"),
         ({"cache_mb": -1}, "cache_mb must be from 0 to"),
         ({"operator_key": "a b"}, "operator_key"),
         ({"operator_key": ""}, "operator_key"),
