@@ -19,8 +19,9 @@ MULTIPLIED = ("region_proposer", "region_encoder")
 def link_instances(repository: Path, folder: Path, *, profile: str, instances: int) -> Path:
     """Make ``folder`` a repository of links to ``repository``, with more of the vision engines.
 
-    ``instances``: of each in `MULTIPLIED`. It is for serving profile ``profile``, whose configurations are `configs/<profile>.pbtxt`.
-    Raises ServerError where one is absent or cannot be read.
+    ``instances``: of each in `MULTIPLIED`. It is for serving profile ``profile``, whose
+    configurations are `configs/<profile>.pbtxt`. Raises ServerError where one is absent or cannot
+    be read.
     """
     from google.protobuf import text_format
     from tritonclient.grpc import model_config_pb2 as pb
