@@ -61,6 +61,8 @@ class DeviceEngine:
         self._host_outputs = frozenset(host_outputs)
         self.inputs: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+        #: Rows that the graph has run on since it was loaded.
+        self.rows_run = 0
 
     def run(
         self, feeds: Mapping[str, ort.OrtValue], outputs: Sequence[str] | None = None
@@ -81,6 +83,7 @@ class DeviceEngine:
         binding.synchronize_inputs()
         self._session.run_with_iobinding(binding)
         self._memory.synchronize()
+        self.rows_run += self.shape(feeds[self.inputs[0]])[0]
         return dict(zip(names, binding.get_outputs(), strict=True))
 
     def shape(self, value: ort.OrtValue) -> tuple[int, ...]:

@@ -77,6 +77,8 @@ class OnnxEngine:
             raise ValueError(f"{path} cannot be loaded by ONNX Runtime: {error}") from error
         self.inputs: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+        #: Rows that the graph has run on since it was loaded.
+        self.rows_run = 0
 
     def run(
         self, feeds: Mapping[str, Array], outputs: Sequence[str] | None = None
@@ -88,7 +90,9 @@ class OnnxEngine:
         missing_inputs(self.inputs, feeds)
         names = list(self.outputs if outputs is None else outputs)
         fed = {name: np.ascontiguousarray(feeds[name]) for name in self.inputs}
-        return dict(zip(names, self._session.run(names, fed), strict=True))
+        results = self._session.run(names, fed)
+        self.rows_run += len(fed[self.inputs[0]])
+        return dict(zip(names, results, strict=True))
 
     def shape(self, value: Array) -> tuple[int, ...]:
         """Read the shape of one input or output, B first."""

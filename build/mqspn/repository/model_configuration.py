@@ -79,10 +79,19 @@ _INSTANCES: dict[str, dict[str, int]] = {
     "cuda": {"preprocess": 4, "postprocess": 2},
 }
 #: Threads of one instance: ONNX Runtime's in an engine, images decoded at once in preprocess.
+#: 0: the cores that the server may use.
 _THREADS = {
     "gpu": {"preprocess": 4},
-    "cpu": dict.fromkeys(("preprocess", *ENGINES), 2),
+    "cpu": dict.fromkeys(("preprocess", *ENGINES), 0),
     "cuda": {"preprocess": 4},
+}
+
+#: Percent of the memory for results of pictures seen before (`mqspn serve --cache-mb`), for models
+#: that see an image and no text. A picture's boxes are small, its states are not.
+_CACHE_PERCENT: dict[str, dict[str, int]] = {
+    "gpu": {},
+    "cpu": {"region_proposer": 10, "region_encoder": 90},
+    "cuda": {},
 }
 
 _PROTOBUF_TYPES = {
@@ -185,6 +194,8 @@ def model_configuration(
         config.parameters[key].string_value = value
     if name in _THREADS[profile]:
         config.parameters["threads"].string_value = str(_THREADS[profile][name])
+    if name in _CACHE_PERCENT[profile]:
+        config.parameters["cache_percent"].string_value = str(_CACHE_PERCENT[profile][name])
     config.instance_group.add(
         count=_INSTANCES[profile].get(name, 1),
         kind=pb.ModelInstanceGroup.KIND_GPU if on_gpu else pb.ModelInstanceGroup.KIND_CPU,

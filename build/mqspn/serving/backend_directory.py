@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from mqspn.serving.cuda_driver import DRIVER
 from mqspn.serving.errors import ServerNotFoundError
 from mqspn.serving.find_server import Installation
 
@@ -67,19 +68,25 @@ def server_environment(
     python_library: Path | None,
     environment: Mapping[str, str] = os.environ,
     search_path: Sequence[str] | None = None,
+    cuda_driver: Path | None = None,
 ) -> dict[str, str]:
     """Add to ``environment`` what a server and its stubs need, made in ``folder``.
 
     ``python_library`` comes from `find_python_library`; its folder may hold other libraries, so
     only a link to it goes on the library path. ``search_path``: where the stubs import from, by
-    default this interpreter's packages and the folder of `mqspn_backend`.
+    default this interpreter's packages and the folder of `mqspn_backend`. ``cuda_driver`` comes
+    from `find_cuda_driver`.
     """
     env = dict(environment)
     libraries = [str(path) for path in installation.libraries]
-    if python_library is not None:
+    links = {} if python_library is None else {python_library.name: python_library}
+    if cuda_driver is not None:
+        links[DRIVER] = cuda_driver
+    if links:
         lib = folder / "lib"
         lib.mkdir(exist_ok=True)
-        (lib / python_library.name).symlink_to(python_library)
+        for name, target in links.items():
+            (lib / name).symlink_to(target)
         libraries.append(str(lib))
     env["LD_LIBRARY_PATH"] = _joined(libraries, env.get("LD_LIBRARY_PATH"))
     packages = _packages() if search_path is None else list(search_path)

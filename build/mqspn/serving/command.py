@@ -8,12 +8,18 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
+from mqspn_backend.resources import CACHE_VARIABLE, THREADS_VARIABLE
 
 from mqspn.repository.serving_profiles import ServingProfile
 from mqspn.serving.errors import ServerError
 from mqspn.serving.launcher import TritonServer
 from mqspn.serving.ports import format_address
-from mqspn.serving.server_settings import ServerSettings
+from mqspn.serving.server_settings import (
+    MAX_CACHE_MB,
+    MAX_INSTANCES,
+    MAX_THREADS,
+    ServerSettings,
+)
 
 __all__ = ["default_repository", "serve"]
 
@@ -47,6 +53,35 @@ def serve(
     metrics_port: Annotated[
         int, typer.Option(help="Port for Prometheus metrics.", min=1, max=65535)
     ] = 8002,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            envvar=THREADS_VARIABLE,
+            min=0,
+            max=MAX_THREADS,
+            help="Threads of each engine, and images decoded at once; 0 is the cores that the "
+            "server may use. Default: what each model's configuration says; in profile cpu, 0.",
+            show_default=False,
+        ),
+    ] = None,
+    instances: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=MAX_INSTANCES,
+            help="Instances of each vision engine, in profile cpu: more for many callers.",
+        ),
+    ] = 1,
+    cache_mb: Annotated[
+        int,
+        typer.Option(
+            envvar=CACHE_VARIABLE,
+            min=0,
+            max=MAX_CACHE_MB,
+            help="MiB for the vision steps' results of pictures seen before, in profile cpu; 0 "
+            "turns that off.",
+        ),
+    ] = 256,
     log_file: Annotated[
         Path, typer.Option(help="The server's output goes here; overwritten.")
     ] = Path("mqspn-serve.log"),
@@ -72,6 +107,9 @@ def serve(
         grpc_port=grpc_port,
         http_port=http_port,
         metrics_port=metrics_port,
+        threads=threads,
+        cache_mb=cache_mb,
+        instances=instances,
         tritonserver=tritonserver,
         log_file=log_file,
         ready_timeout_s=_READY_TIMEOUT_S[profile],

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mqspn.repository.manifest import engine_models
 from mqspn.repository.runtime import find_gpus
+from mqspn.serving.cuda_driver import find_cuda_driver
 from mqspn.serving.errors import ProviderRefusedError
 
 __all__ = ["check_cuda", "cuda_providers"]
@@ -31,6 +32,7 @@ def check_cuda(repository: Path) -> None:
             "found no GPU, needed one that CUDA shows; start where `nvidia-smi` lists it, or use "
             "--profile cpu"
         )
+    find_cuda_driver()
     try:
         for provider in sorted(providers):
             check_installed(provider)

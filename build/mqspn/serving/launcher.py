@@ -13,9 +13,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from mqspn_backend.resources import thread_count
+
+from mqspn.repository.runtime import find_gpus
 from mqspn.serving import supervisor
 from mqspn.serving.backend_directory import link_backends, server_environment
 from mqspn.serving.cuda_check import check_cuda
+from mqspn.serving.cuda_driver import find_cuda_driver
 from mqspn.serving.errors import (
     PlanRefusedError,
     RepositoryMissingError,
@@ -23,6 +27,7 @@ from mqspn.serving.errors import (
     ServerStartError,
 )
 from mqspn.serving.find_server import Installation, check_platform, find_server
+from mqspn.serving.instances import link_instances
 from mqspn.serving.ports import check_port, format_address, is_listening
 from mqspn.serving.python_library import find_python_library
 from mqspn.serving.server_log import failure_lines
@@ -83,6 +88,10 @@ class TritonServer:
         if self._process is not None:
             raise ServerError("this server was started already; make a new one")
         _check_repository(self.settings.repository)
+        try:
+            thread_count("0", os.environ | self.settings.variables)
+        except ValueError as error:  # the backend's; every model would say it
+            raise ServerError(str(error)) from error
         if self.settings.profile == "cuda":
             check_cuda(self.settings.repository)
         installation = _find_installation(self.settings)
@@ -94,13 +103,27 @@ class TritonServer:
         self._log = _open_log(self.settings.log_file)
         self._folder = Path(tempfile.mkdtemp(prefix="mqspn-server-"))
         self._shm_prefix = f"mqspn_{os.getpid()}_{secrets.token_hex(4)}_"
+        repository = self.settings.repository
         try:
+            if (instances := self.settings.instances) > 1:
+                models = self._folder / "models"
+                repository = link_instances(
+                    repository, models, profile=self.settings.profile, instances=instances
+                )
             arguments = self.settings.arguments(
+                repository=repository,
                 backends=link_backends(installation, self._folder),
                 caches=installation.caches,
                 shm_prefix=self._shm_prefix,
+                gpus=0 if self.settings.profile == "cpu" else len(find_gpus()),
             )
-            environment = server_environment(installation, self._folder, python_library)
+            environment = server_environment(
+                installation,
+                self._folder,
+                python_library,
+                cuda_driver=None if self.settings.profile == "cpu" else find_cuda_driver(),
+            )
+            environment |= self.settings.variables
             self._process = self._launch([str(installation.executable), *arguments], environment)
             self._wait_ready()
             self._was_ready = True

@@ -15,8 +15,10 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
+from mqspn_backend.caching_engine import CachingEngine
 from mqspn_backend.device_engine import DeviceEngine, from_dlpack, to_dlpack
 from mqspn_backend.engine import OnnxEngine
+from mqspn_backend.models.cache_metrics import CacheMetrics
 from mqspn_backend.models.responses import (
     cancelled,
     failure,
@@ -25,6 +27,7 @@ from mqspn_backend.models.responses import (
     respond,
 )
 from mqspn_backend.providers import Provider
+from mqspn_backend.resources import cache_bytes, thread_count
 from mqspn_backend.selection import Selection, select
 from mqspn_backend.tensors import tensor
 
@@ -37,13 +40,16 @@ Value = Any
 class TritonPythonModel:
     """Runs `model.onnx` beside its `model.py`; input and output names come from its configuration.
 
-    The model's parameters: `threads`, the number of threads in an operator; `provider` ("cuda",
-    "tensorrt" or "cpu"; absent: arrays on the CPU) on the GPU that Triton gives the instance;
-    `fp16` and `trt_profile_*_shapes` of TensorRT; `host_outputs`, the outputs, divided by commas,
-    that no engine reads on the GPU and that therefore leave it here; `rows_with`, the input without
-    whose numbers above 0 a post is left out; `regions_with`, the input that says which of the K
-    regions are real, so that the others are cut off. Either input may be one that the graph does
-    not have; where it is not sent, nothing is left out.
+    The model's parameters: `threads`, the number of threads in an operator (0: as many as the cores
+    this process may use); `provider` ("cuda", "tensorrt" or "cpu"; absent: arrays on the CPU) on
+    the GPU that Triton gives the instance; `fp16` and `trt_profile_*_shapes` of TensorRT;
+    `cache_percent`, without a provider: this model's share of the memory for results of rows seen
+    before (MQSPN_CACHE_MB in the environment; see `mqspn_backend.caching_engine`);
+    `host_outputs`, the outputs, divided by commas, that no engine reads on the GPU and that
+    therefore leave it here; `rows_with`, the input without whose numbers above 0 a post is left
+    out; `regions_with`, the input that says which of the K regions are real, so that the others are
+    cut off. Either input may be one that the graph does not have; where it is not sent, nothing is
+    left out.
 
     Requests of one batch run together where their shapes agree; where a joint run fails, each runs
     alone, so that one bad request costs its neighbours nothing. The metric
@@ -56,7 +62,7 @@ class TritonPythonModel:
         self.name = args["model_name"]
         device_id = int(args.get("model_instance_device_id", "0"))
         parameters = _parameters(config)
-        self.engine = _engine(path, parameters, device_id)
+        self.engine = _engine(path, parameters, device_id, self.name)
         self.inputs = [i["name"] for i in config["input"]]
         self.optional = {i["name"] for i in config["input"] if i.get("optional")}
         self.outputs = [o["name"] for o in config["output"]]
@@ -78,7 +84,7 @@ class TritonPythonModel:
             self.regions_with = None  # a graph of an earlier export takes exactly K
         family = pb_utils.MetricFamily(
             name="mqspn_engine_posts_total",
-            description="Posts that an engine ran on; warm-up counts, what is left out does not",
+            description="Posts that an engine ran on, warm-up too, without those left out or remembered",
             kind=pb_utils.MetricFamily.COUNTER,
         )
         self.metric_family = family  # its metrics live as long as it does
@@ -155,8 +161,9 @@ class TritonPythonModel:
             )
             for name in engine.inputs
         }
+        run_before = engine.rows_run
         results = engine.run(joint, self.outputs)
-        self.posts_run.increment(chosen.posts)
+        self.posts_run.increment(engine.rows_run - run_before)
         parts = {name: self._parts(name, v, counts, chosen) for name, v in results.items()}
         return [{name: parts[name][i] for name in self.outputs} for i in range(len(feeds))]
 
@@ -182,9 +189,14 @@ def _parameters(config: Mapping[str, Any]) -> dict[str, str]:
     return {name: value["string_value"] for name, value in parameters.items()}
 
 
-def _engine(path: Path, parameters: Mapping[str, str], device_id: int) -> OnnxEngine | DeviceEngine:
-    threads = int(parameters.get("threads", "1"))
+def _engine(
+    path: Path, parameters: Mapping[str, str], device_id: int, name: str
+) -> OnnxEngine | DeviceEngine:
+    threads = thread_count(parameters.get("threads", "1"))
     if "provider" not in parameters:
+        if max_bytes := cache_bytes(parameters.get("cache_percent", "0")):
+            report = CacheMetrics(name).count
+            return CachingEngine(path, threads=threads, max_bytes=max_bytes, report=report)
         return OnnxEngine(path, threads=threads)
     provider = Provider(
         name=parameters["provider"],

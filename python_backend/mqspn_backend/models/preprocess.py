@@ -16,6 +16,7 @@ from mqspn_backend.errors import CODES, PostError
 from mqspn_backend.image import read_image
 from mqspn_backend.models.responses import bytes_tensor, cancelled, failure, input_array, respond
 from mqspn_backend.regions import read_regions
+from mqspn_backend.resources import thread_count
 from mqspn_backend.serving_settings import ServingSettings
 from mqspn_backend.text import TextTokenizer, decode_utf8
 
@@ -29,9 +30,9 @@ Image = Future[tuple[npt.NDArray[np.uint8], tuple[int, int]]]
 class TritonPythonModel:
     """Prepares requests, with `serving.json` and `tokenizer.json` beside its `model.py`.
 
-    The model's parameter `threads` is the number of images decoded at once. A request of one post
-    that can't be read fails with INVALID_ARG; in a request of many the post gets neutral tensors
-    and its error in POST_ERROR.
+    The model's parameter `threads` is the number of images decoded at once (0: as many as the cores
+    this process may use). A request of one post that can't be read fails with INVALID_ARG; in a
+    request of many the post gets neutral tensors and its error in POST_ERROR.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -41,7 +42,7 @@ class TritonPythonModel:
         dims = {output["name"]: output["dims"] for output in config["output"]}
         # Only the configuration knows D; None: the repository is of an earlier version.
         self.states_dims = dims.get("REGION_STATES")
-        threads = int(parameters.get("threads", {}).get("string_value", "1"))
+        threads = thread_count(parameters.get("threads", {}).get("string_value", "1"))
         self.settings = ServingSettings.from_file(folder / "serving.json")
         self.tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", self.settings.buckets)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="image")

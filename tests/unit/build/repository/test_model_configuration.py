@@ -155,13 +155,27 @@ def test_engines_are_plans_on_the_gpu_and_python_on_the_cpu() -> None:
         assert (gpu.backend, gpu.default_model_filename) == ("tensorrt", "model.plan")
         assert gpu.instance_group[0].kind == pb.ModelInstanceGroup.KIND_GPU
         assert (cpu.backend, cpu.default_model_filename) == ("python", "")
-        assert int(cpu.parameters["threads"].string_value) >= 1
+        assert cpu.parameters["threads"].string_value == "0"
     for profile in SERVING_PROFILES:
         for name in ("preprocess", "postprocess"):
             assert model_configuration(name, SHAPES, profile).backend == "python"
     for config in model_configurations(SHAPES, "cpu").values():
         kinds = {group.kind for group in config.instance_group}
         assert kinds <= {pb.ModelInstanceGroup.KIND_CPU}
+
+
+@pytest.mark.parametrize("profile", SERVING_PROFILES)
+def test_only_what_an_image_alone_decides_is_kept_and_only_on_the_cpu(profile: str) -> None:
+    configs = model_configurations(SHAPES, profile)
+    cached = {name for name, config in configs.items() if "cache_percent" in config.parameters}
+    assert cached == ({"region_proposer", "region_encoder"} if profile == "cpu" else set())
+    shares = [int(configs[name].parameters["cache_percent"].string_value) for name in cached]
+    assert sum(shares) == (100 if cached else 0)
+    # Triton's own cache keeps errors, and answers without the outputs that nobody asked for.
+    assert not any(config.response_cache.enable for config in configs.values())
+    for name in cached:
+        made = set(MODELS["preprocess"].outputs) | set(MODELS["region_proposer"].outputs)
+        assert set(MODELS[name].inputs) <= made & {"PIXELS", "IMAGE_SIZE", "REGION_BOXES"}
 
 
 @pytest.mark.parametrize("profile", SERVING_PROFILES)

@@ -63,6 +63,19 @@ def test_the_containers_own_backends_are_used_as_they_are(
     assert link_backends(container, tmp_path) == container.backends
 
 
+def test_the_drivers_library_gets_the_name_that_triton_asks_for(
+    installation: Installation, tmp_path: Path
+) -> None:
+    driver = tmp_path / "driver" / "libcuda.so.580.65"
+    driver.parent.mkdir()
+    driver.write_text("driver")
+    folder = tmp_path / "private"
+    folder.mkdir()
+    env = server_environment(installation, folder, None, {}, ["/packages"], cuda_driver=driver)
+    assert (folder / "lib" / "libcuda.so").read_text() == "driver"
+    assert str(folder / "lib") in env["LD_LIBRARY_PATH"].split(":")
+
+
 def test_the_environment(installation: Installation, tmp_path: Path) -> None:
     library = tmp_path / "elsewhere" / "libpython3.11.so.1.0"
     library.parent.mkdir()

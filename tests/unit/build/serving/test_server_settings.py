@@ -9,9 +9,10 @@ import pytest
 from mqspn.serving import ServerSettings
 
 
-def arguments(**changes: Any) -> list[str]:
+def arguments(*, gpus: int = 1, **changes: Any) -> list[str]:
     settings = ServerSettings(**{"repository": Path("/models"), **changes})
-    return settings.arguments(backends=Path("/b"), caches=Path("/c"), shm_prefix="mine_")
+    folders = {"backends": Path("/b"), "caches": Path("/c")}
+    return settings.arguments(**folders, shm_prefix="mine_", gpus=gpus)
 
 
 @pytest.mark.parametrize(
@@ -45,9 +46,52 @@ def test_the_gpu_profile_is_the_default_configuration() -> None:
     assert not any(a.startswith("--model-config-name") for a in arguments(profile="gpu"))
 
 
-def test_the_cuda_profile_is_a_configuration_of_that_name_and_measures_the_gpu() -> None:
+def test_the_cuda_profile_is_a_configuration_of_that_name() -> None:
     assert "--model-config-name=cuda" in arguments(profile="cuda")
-    assert "--allow-gpu-metrics=false" not in arguments(profile="cuda")
+
+
+@pytest.mark.parametrize(("profile", "off"), [("cpu", True), ("cuda", True), ("gpu", False)])
+def test_the_wheels_library_does_not_look_at_gpus(profile: str, off: bool) -> None:
+    assert ("--allow-gpu-metrics=false" in arguments(profile=profile)) == off
+
+
+@pytest.mark.parametrize("profile", ["cuda", "gpu"])
+def test_tensors_leave_a_gpu_by_pinned_memory_that_is_large_enough(profile: str) -> None:
+    made = arguments(profile=profile, gpus=2)
+    pools = [a for a in made if a.startswith("--cuda-memory-pool-byte-size")]
+    assert pools == ["--cuda-memory-pool-byte-size=0:0", "--cuda-memory-pool-byte-size=1:0"]
+    assert "--pinned-memory-pool-byte-size=1073741824" in made
+    assert "--backend-config=python,shm-default-byte-size=67108864" in made
+    assert "--backend-config=python,shm-growth-byte-size=16777216" in made
+
+
+def test_on_the_cpu_memory_is_tritons_own_choice() -> None:
+    assert not any("byte-size" in a for a in arguments())
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        ("--cuda-memory-pool-byte-size=0:67108864",),
+        ("--pinned-memory-pool-byte-size", "268435456"),
+        ("--backend-config=python,shm-default-byte-size=1048576",),
+        ("--backend-config=python,shm-growth-byte-size=1048576",),
+    ],
+)
+def test_a_size_that_the_user_gives_is_the_only_one(own: tuple[str, ...]) -> None:
+    without, made = arguments(profile="cuda"), arguments(profile="cuda", extra_args=own)
+    name = own[0].rpartition("=")[0] or own[0]
+    assert [a for a in made if a.startswith(name)] == [own[0]]
+    assert len(made) == len(without) - 1 + len(own)
+
+
+def test_threads_and_memory_are_told_to_the_models() -> None:
+    def variables(**changes: Any) -> dict[str, str]:
+        return ServerSettings(repository=Path("/m"), **changes).variables
+
+    assert variables() == {"MQSPN_CACHE_MB": "0"}
+    assert variables(cache_mb=64, instances=2) == {"MQSPN_CACHE_MB": "32"}
+    assert variables(threads=0, cache_mb=64) == {"MQSPN_CACHE_MB": "64", "MQSPN_THREADS": "0"}
 
 
 def test_operator_calls_are_closed_with_another_key_each_time() -> None:
@@ -80,6 +124,10 @@ def test_a_service_that_is_off_has_no_port() -> None:
         ({"profile": "tpu"}, "cpu, cuda or gpu"),
         ({"grpc_port": 0}, "--grpc-port must be from 1 to 65535"),
         ({"http_port": 8001}, "three different ports"),
+        ({"threads": -1}, "threads must be from 0 to 1024, not -1"),
+        ({"instances": 0}, "instances must be from 1 to 64, not 0"),
+        ({"instances": 2, "profile": "cuda"}, "for profile cpu"),
+        ({"cache_mb": -1}, "cache_mb must be from 0 to"),
         ({"operator_key": "a b"}, "operator_key"),
         ({"operator_key": ""}, "operator_key"),
         ({"extra_args": ("--grpc-port=9",)}, "--grpc-port may not"),
