@@ -42,7 +42,7 @@ from mqspn.serving.find_server import find_server
 from mqspn.serving.server_settings import ServerSettings
 from mqspn_backend.tensors import ENGINES
 
-__all__ = ["link_repository", "main", "make_plans", "plan_folder", "serve"]
+__all__ = ["link_repository", "main", "make_plans", "plan_folder", "serve", "timing_cache"]
 
 #: Those of `mqspn compile`, whose module needs the compiler's packages.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -98,6 +98,16 @@ def _machine(runtime: Runtime) -> str:
     return f"tensorrt-{runtime.tensorrt or 'unknown'}-{where}"
 
 
+def timing_cache(plans: Path, runtime: Runtime) -> Path:
+    """Name the file on the volume ``plans`` of what TensorRT timed on this kind of GPU.
+
+    It holds for every checkpoint. An H100 and an H200 are both sm9.0 and take different times.
+    """
+    name = runtime.gpus[0].name if runtime.gpus else ""
+    kind = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return plans / f"{'-'.join(filter(None, (_machine(runtime), kind)))}.timing"
+
+
 def _converter() -> str:
     """The version of ModelOpt that both images were built with; the server's does not hold it."""
     here = Path(__file__).resolve().parent
@@ -147,8 +157,7 @@ def make_plans(
     command += [f"--engine={engine}", f"--precision={precision}"]
     command += [f"--keep={layers}" for layers in keep]
     if engine == "tensorrt":
-        # What was timed holds for every checkpoint.
-        command.append(f"--timing-cache={plans / f'{_machine(runtime)}.timing'}")
+        command.append(f"--timing-cache={timing_cache(plans, runtime)}")
     os.execv(sys.executable, [sys.executable, "-m", "mqspn.cli", *command, *arguments])
 
 
