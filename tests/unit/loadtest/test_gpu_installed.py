@@ -6,7 +6,6 @@ import sysconfig
 from importlib import metadata
 
 import pytest
-import tomllib
 from bench import installed
 from bench.installed import NEEDED, choose_profile, missing_packages, missing_parts
 
