@@ -84,6 +84,10 @@ _THREADS = {
     "cuda": {"preprocess": 2},
 }
 
+#: Profiles in which the posts that preprocess takes together get one token length: steps batch only
+#: what has one shape. A CPU would pay for the padding more than larger batches save.
+_PAD_TOGETHER = ("gpu", "cuda")
+
 _PROTOBUF_TYPES = {
     "BYTES": pb.TYPE_STRING,
     "INT32": pb.TYPE_INT32,
@@ -166,6 +170,8 @@ def model_configuration(
         batching.preferred_batch_size.append(preferred)
     if name == "preprocess":
         batching.default_queue_policy.max_queue_size = _FIRST_QUEUE_SIZE
+        if profile in _PAD_TOGETHER:
+            config.parameters["pad_together"].string_value = "true"
     on_gpu = name in ENGINES and (profile == "gpu" or (profile == "cuda" and cuda.on_gpu))
     if profile == "gpu" and name in ENGINES:
         config.backend = "tensorrt"

@@ -136,6 +136,16 @@ def test_every_core_of_a_gpu_machine_prepares_images(profile: str) -> None:
     ).dynamic_batching.preferred_batch_size
 
 
+def test_lengths_are_evened_out_where_batches_pay_for_it() -> None:
+    found = {
+        profile: model_configuration("preprocess", SHAPES, profile)
+        .parameters["pad_together"]
+        .string_value
+        for profile in SERVING_PROFILES
+    }
+    assert found == {"gpu": "true", "cuda": "true", "cpu": ""}
+
+
 @pytest.mark.parametrize("profile", SERVING_PROFILES)
 def test_only_the_costliest_engine_waits_for_company(profile: str) -> None:
     waits = {name: model_configuration(name, SHAPES, profile).dynamic_batching for name in MODELS}
