@@ -6,6 +6,7 @@ Needs no GPU: the module's libraries are loaded, and those that it loads later m
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 __all__ = ["find_fault"]
@@ -21,7 +22,7 @@ _MEND = (
 def find_fault() -> str | None:
     """Say in one sentence what is missing; None: nothing is."""
     try:
-        import tensorrt  # noqa: F401 - loads libnvinfer, libnvinfer_plugin and libnvonnxparser
+        import_module("tensorrt")  # loads libnvinfer, libnvinfer_plugin and libnvonnxparser
     except (ImportError, OSError) as error:
         return f"TensorRT's Python module does not load ({error}); {_MEND}"
     maps = Path("/proc/self/maps").read_text(encoding="utf-8")
