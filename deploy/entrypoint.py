@@ -1,8 +1,7 @@
-"""Run a part of the container: make the plans (init step), serve, check health.
+"""Run a part of the container: make the plans (init step), or serve.
 
     entrypoint.py plans    compile what the plan volume lacks (image `plans`)
     entrypoint.py serve    check the plans, then become tritonserver (image `server`)
-    entrypoint.py ready    exit 0 once every model is ready
 
 Further arguments go to `mqspn compile` and to tritonserver. MQSPN_PRECISION names the precision
 (fp16 where it is not set), MQSPN_KEEP more layers that stay in FP32 ("graph:layers, ..."),
@@ -14,7 +13,6 @@ from __future__ import annotations
 import argparse
 import errno
 import fcntl
-import http.client
 import os
 import re
 import sys
@@ -42,7 +40,7 @@ from mqspn.serving.find_server import find_server
 from mqspn.serving.server_settings import ServerSettings
 from mqspn_backend.tensors import ENGINES
 
-__all__ = ["link_repository", "main", "make_plans", "plan_folder", "serve"]
+__all__ = ["link_repository", "main", "make_plans", "plan_folder", "serve", "timing_cache"]
 
 #: Those of `mqspn compile`, whose module needs the compiler's packages.
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -98,6 +96,16 @@ def _machine(runtime: Runtime) -> str:
     return f"tensorrt-{runtime.tensorrt or 'unknown'}-{where}"
 
 
+def timing_cache(plans: Path, runtime: Runtime) -> Path:
+    """Name the file on the volume ``plans`` of what TensorRT timed on this kind of GPU.
+
+    It holds for every checkpoint. An H100 and an H200 are both sm9.0 and take different times.
+    """
+    name = runtime.gpus[0].name if runtime.gpus else ""
+    kind = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return plans / f"{'-'.join(filter(None, (_machine(runtime), kind)))}.timing"
+
+
 def _converter() -> str:
     """The version of ModelOpt that both images were built with; the server's does not hold it."""
     here = Path(__file__).resolve().parent
@@ -147,8 +155,7 @@ def make_plans(
     command += [f"--engine={engine}", f"--precision={precision}"]
     command += [f"--keep={layers}" for layers in keep]
     if engine == "tensorrt":
-        # What was timed holds for every checkpoint.
-        command.append(f"--timing-cache={plans / f'{_machine(runtime)}.timing'}")
+        command.append(f"--timing-cache={timing_cache(plans, runtime)}")
     os.execv(sys.executable, [sys.executable, "-m", "mqspn.cli", *command, *arguments])
 
 
@@ -204,33 +211,19 @@ def link_repository(repository: Path, plans: Path, target: Path) -> None:
         manifest_path(link).symlink_to(manifest_path(plan))
 
 
-def _ready(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
-    try:
-        connection.request("GET", "/v2/health/ready")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
-
-
 def main() -> None:
-    """Make plans, serve, or check health; what a user can mend ends it with one sentence."""
+    """Make plans or serve; what a user can mend ends it with one sentence."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=_Formatter, allow_abbrev=False
     )
-    parser.add_argument("command", choices=("plans", "serve", "ready"))
+    parser.add_argument("command", choices=("plans", "serve"))
     parser.add_argument("--repository", type=Path, default="/models")
     parser.add_argument("--plans", type=Path, default="/plans")
     parser.add_argument(
         "--run", type=Path, default="/tmp", help="serve: where a folder of links goes"
     )
     parser.add_argument("--engine", default="tensorrt", help="plans: for trials without a GPU")
-    parser.add_argument("--ready-port", type=int, default=8000, help="ready: the port to ask")
     options, further = parser.parse_known_args()
-    if further and options.command == "ready":
-        parser.error(f"unknown: {' '.join(further)}")
     precision = os.environ.get("MQSPN_PRECISION") or "fp16"
     if precision not in PRECISIONS:
         sys.exit(
@@ -240,9 +233,7 @@ def main() -> None:
     keep = [layers.strip() for layers in os.environ.get("MQSPN_KEEP", "").split(",")]
     keep = [layers for layers in keep if layers]
     try:
-        if options.command == "ready":
-            sys.exit(0 if _ready(options.ready_port) else 1)
-        elif options.command == "plans":
+        if options.command == "plans":
             make_plans(options.plans, options.repository, precision, options.engine, keep, further)
         else:
             serve(options.plans, options.repository, precision, options.run, keep, further)

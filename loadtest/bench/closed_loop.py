@@ -86,7 +86,11 @@ def run_load(client: Client, posts: Sequence[LoadPost], *, callers: int, seconds
     deadline: list[float] = []
     start, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(callers) as pool:
-        outcomes = list(pool.map(lambda _: call(deadline), range(callers)))
+        try:
+            outcomes = list(pool.map(lambda _: call(deadline), range(callers)))
+        except BaseException:  # Ctrl-C, or the run's time is over: no caller begins another call
+            deadline[:] = [0.0]
+            raise
     return Load(
         callers=callers,
         seconds=time.perf_counter() - start,

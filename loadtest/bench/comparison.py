@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -17,14 +16,24 @@ from posts import LoadPost
 from bench.closed_loop import run_load
 from bench.interleaved import Contender, Standing
 from bench.measured_system import MeasuredSystem, compile_plans
-from bench.network_contenders import Inputs, PlanNetwork, call, network_contenders, torch_contenders
+from bench.network_contenders import (
+    Inputs,
+    Network,
+    PlanNetwork,
+    call,
+    network_contenders,
+    torch_network,
+)
 from bench.run_settings import RunSettings
+from bench.time_limit import TimeLimit
 from bench.torch_network import TorchNetwork
 
-__all__ = ["baseline_standings", "comparison_rows", "server_standings"]
+__all__ = ["RTX_CAPABILITIES", "baseline_standings", "comparison_rows", "server_standings"]
 
 #: A compile is begun only with so many seconds left.
 _COMPILE_S = 60.0
+#: The compute capabilities that TensorRT-RTX compiles for; an H100 and an H200 are 9.0.
+RTX_CAPABILITIES = ("8.0", "8.6", "8.9", "12.0")
 
 
 def server_standings(
@@ -68,57 +77,57 @@ def baseline_standings(
     batches: Mapping[int, Inputs],
     *,
     device: torch.device,
-    deadline: float,
+    limit: TimeLimit,
     work: Path,
     stack: ExitStack,
-) -> list[Standing]:
-    """Make contenders of the network alone: each baseline, warmed up, or why it does not run.
+) -> Iterator[list[Standing]]:
+    """Make contenders of the network alone, baseline by baseline: warmed up, or why not.
 
-    ``deadline`` is of `time.monotonic`; ``work``: a folder for engines; ``stack`` frees them.
+    One that takes long to prepare comes after those that do not. ``work``: a folder for engines;
+    ``stack`` frees them.
     """
     reference = TorchNetwork(system.checkpoint, torch.float32, device)
     expected = {size: call(reference, inputs) for size, inputs in batches.items()}
     del reference
 
-    def in_torch(precision: Precision, *, compiled: bool) -> list[Standing]:
-        return list(
-            torch_contenders(
-                system.checkpoint,
-                precision,
-                device,
-                batches,
-                compiled=compiled,
-                expected=expected,
-                deadline=deadline - _COMPILE_S,
-                is_reference=not compiled and precision == settings.precision,
-            )
-        )
-
     def engines() -> PlanNetwork:
         if device.type != "cuda":
             raise RuntimeError("TensorRT-RTX needs a GPU, PyTorch finds none")
-        if time.monotonic() > deadline - _COMPILE_S:
-            raise RuntimeError("the time limit left no time to compile")
+        capability = "{}.{}".format(*torch.cuda.get_device_capability(device))
+        if capability not in RTX_CAPABILITIES:
+            raise RuntimeError(
+                f"TensorRT-RTX has no engines for compute capability {capability}, only for "
+                f"{', '.join(RTX_CAPABILITIES)}"
+            )
+        limit.require(_COMPILE_S)
         compile_plans(
             system.repository,
             "tensorrt-rtx",
             settings.precision,
             output=work / "plans",
-            timeout_s=deadline - _COMPILE_S / 2 - time.monotonic(),
+            timeout_s=limit.left_s,
         )
         return stack.enter_context(closing(PlanNetwork(work / "plans")))
 
-    standings: list[Standing] = []
+    def baseline(name: str, make: Callable[[], Network], **options: bool) -> list[Standing]:
+        return list(network_contenders(name, make, batches, expected, **options))
+
+    def in_torch(precision: Precision, *, compiled: bool) -> Network:
+        limit.require(_COMPILE_S if compiled else 0.0)
+        return torch_network(system.checkpoint, precision, device, compiled=compiled)
+
+    own = settings.precision
     if "eager" in settings.baselines:
-        if settings.precision != "fp32":
-            standings += in_torch("fp32", compiled=False)
-        standings += in_torch(settings.precision, compiled=False)
+        for precision in dict.fromkeys((own, "fp32")):
+            yield baseline(
+                f"PyTorch eager {precision}",
+                partial(in_torch, precision, compiled=False),
+                is_reference=precision == own,
+            )
     if "compile" in settings.baselines:
-        standings += in_torch(settings.precision, compiled=True)
+        yield baseline(f"torch.compile {own}", partial(in_torch, own, compiled=True))
     if "tensorrt-rtx" in settings.baselines:
-        name = f"TensorRT-RTX {settings.precision}"
-        standings += network_contenders(name, engines, batches, expected)
-    return standings
+        yield baseline(f"TensorRT-RTX {own}", engines)
 
 
 def comparison_rows(

@@ -56,36 +56,40 @@ class Standing:
 
 
 def run_rounds(
-    standings: Sequence[Standing], *, rounds: int, seconds: float, deadline: float
+    standings: Sequence[Standing],
+    *,
+    rounds: int,
+    seconds: float,
+    deadline: float,
+    timed: Callable[[], None] = lambda: None,
 ) -> None:
-    """Time every contender once a round, and keep it in its standing.
+    """Time every contender once a round, keep it in its standing, and call ``timed``.
 
-    A new round begins only before ``deadline``, which is of `time.monotonic`; the first round is
-    always run. Whoever goes first changes from round to round. An exception ends its contender's
-    part and no other's.
+    Nothing is begun after ``deadline``, which is of `time.monotonic`. Whoever goes first changes
+    from round to round. An exception ends its contender's part and no other's.
     """
     for number in range(rounds):
-        if number and time.monotonic() > deadline:
-            break
         first = number % max(1, len(standings))
         found: dict[int, float] = {}
         for place in (*range(first, len(standings)), *range(first)):
             standing = standings[place]
-            if standing.error is None:
+            if standing.error is None and time.monotonic() < deadline:
                 try:
                     found[place] = standing.contender.rate(seconds)
+                    standing.rates.append(found[place])
                 except Exception as error:
                     standing.error = reason(error)
+                timed()
         references = {
             standings[place].contender.batch: rate
             for place, rate in found.items()
             if standings[place].contender.is_reference
         }
         for place, rate in found.items():
-            standings[place].rates.append(rate)
             batch = standings[place].contender.batch
             if references.get(batch):
                 standings[place].ratios.append(rate / references[batch])
+        timed()
 
 
 def repeat(call: Callable[[], object], posts: int, seconds: float) -> float:

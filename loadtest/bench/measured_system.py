@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mqspn.checkpoint import Checkpoint, load_checkpoint
 from mqspn.engines.precision import Precision
 from mqspn.export import build_from_checkpoint
+from mqspn.files.replace import replace_text
 from mqspn.repository import CudaProfile
 from mqspn.repository.serving_profiles import ServingProfile
 from mqspn.serving import ServerSettings, TritonServer
 from mqspn.serving.ports import free_ports
+from mqspn_client import __version__
 
 from bench.random_checkpoint import write_random_checkpoint
 from bench.run_settings import RunSettings
@@ -27,6 +30,8 @@ __all__ = ["MeasuredSystem", "compile_plans", "make_system", "running_server"]
 _ROOT = Path(__file__).resolve().parents[2]
 _DEMO_CHECKPOINT = _ROOT / "build" / "checkpoints" / "demo"
 _DEMO_REPOSITORY = _ROOT / "model_repository"
+#: Written last: what the checkpoint and the repository beside it were made of.
+_MADE = "made.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,21 +47,36 @@ def make_system(
 ) -> MeasuredSystem:
     """Make the checkpoint and its repository in ``work``, with plans for serving profile gpu.
 
-    ``texts``: what a new checkpoint's tokenizer must know. ``timeout_s``: for compiling plans.
-    Raises what `mqspn build` and `compile_plans` raise.
+    What an earlier run of the same checkpoint, size, provider and version has made in ``work`` is
+    used again. ``texts``: what a new checkpoint's tokenizer must know. ``timeout_s``: for compiling
+    plans. Raises what `mqspn build` and `compile_plans` raise.
     """
-    repository = work / "model_repository"
+    repository, made = work / "model_repository", work / _MADE
     folder = settings.checkpoint
     if folder is None and settings.size == "demo":
         folder = _DEMO_CHECKPOINT
     elif folder is None:
         folder = work / "checkpoint"
-        write_random_checkpoint(folder, texts)
-    if folder == _DEMO_CHECKPOINT and settings.cuda == CudaProfile():
-        shutil.copytree(_DEMO_REPOSITORY, repository)
-    else:
-        for _ in build_from_checkpoint(folder, repository, cuda=settings.cuda):
-            pass
+    origin = json.dumps(
+        {
+            "checkpoint": str(settings.checkpoint and settings.checkpoint.resolve()),
+            "size": settings.size,
+            "cuda": asdict(settings.cuda),
+            "version": __version__,
+        }
+    )
+    if not made.is_file() or made.read_text(encoding="utf-8") != origin:
+        made.unlink(missing_ok=True)
+        shutil.rmtree(repository, ignore_errors=True)
+        if folder == work / "checkpoint":
+            shutil.rmtree(folder, ignore_errors=True)
+            write_random_checkpoint(folder, texts)
+        if folder == _DEMO_CHECKPOINT and settings.cuda == CudaProfile():
+            shutil.copytree(_DEMO_REPOSITORY, repository)
+        else:
+            for _ in build_from_checkpoint(folder, repository, cuda=settings.cuda):
+                pass
+        replace_text(made, origin)
     if settings.profile == "gpu":
         compile_plans(repository, "tensorrt", settings.precision, output=None, timeout_s=timeout_s)
     return MeasuredSystem(checkpoint=load_checkpoint(folder), repository=repository)

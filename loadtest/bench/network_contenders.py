@@ -7,7 +7,6 @@ is decoded, padded or sent, which the served network has to do besides.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -24,7 +23,15 @@ from torch import Tensor
 from bench.interleaved import Contender, Standing, reason, repeat
 from bench.torch_network import TorchNetwork
 
-__all__ = ["DTYPES", "Inputs", "PlanNetwork", "call", "network_contenders", "torch_contenders"]
+__all__ = [
+    "DTYPES",
+    "Inputs",
+    "Network",
+    "PlanNetwork",
+    "call",
+    "network_contenders",
+    "torch_network",
+]
 
 Inputs: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 Network: TypeAlias = Callable[..., Sequence[Tensor]]
@@ -38,37 +45,19 @@ DTYPES: dict[Precision, torch.dtype] = {
 _COMPARED = 3
 
 
-def torch_contenders(
-    checkpoint: Checkpoint,
-    precision: Precision,
-    device: torch.device,
-    batches: Mapping[int, Inputs],
-    *,
-    compiled: bool,
-    expected: Mapping[int, Sequence[Tensor]],
-    deadline: float,
-    is_reference: bool = False,
-) -> Iterator[Standing]:
-    """Make the checkpoint in PyTorch, one contender a batch size; see `network_contenders`.
-
-    ``compiled``: with `torch.compile`, if it can be begun before ``deadline`` of `time.monotonic`.
-    """
-    name = f"torch.compile {precision}" if compiled else f"PyTorch eager {precision}"
-
-    def make() -> Network:
-        if compiled and time.monotonic() > deadline:
-            raise RuntimeError("the time limit left no time to compile")
-        # transformers' checks of shapes wait for the GPU and break the compiled graph, in every
-        # layer of the detector.
-        os.environ["TRANSFORMERS_DISABLE_TORCH_CHECK"] = "1"
-        network = TorchNetwork(checkpoint, DTYPES[precision], device)
-        if not compiled:
-            return network
-        # CUDA graphs take away what launching small kernels costs.
-        mode = "reduce-overhead" if device.type == "cuda" else "default"
-        return torch.compile(network, dynamic=False, mode=mode)
-
-    yield from network_contenders(name, make, batches, expected, is_reference=is_reference)
+def torch_network(
+    checkpoint: Checkpoint, precision: Precision, device: torch.device, *, compiled: bool
+) -> Network:
+    """Make the checkpoint in PyTorch; ``compiled``: with `torch.compile`."""
+    # transformers' checks of shapes wait for the GPU and break the compiled graph, in every layer
+    # of the detector.
+    os.environ["TRANSFORMERS_DISABLE_TORCH_CHECK"] = "1"
+    network = TorchNetwork(checkpoint, DTYPES[precision], device)
+    if not compiled:
+        return network
+    # CUDA graphs take away what launching small kernels costs.
+    mode = "reduce-overhead" if device.type == "cuda" else "default"
+    return torch.compile(network, dynamic=False, mode=mode)
 
 
 def network_contenders(

@@ -29,7 +29,8 @@ class RunSettings:
     ``provider``: of profile cuda. ``posts``: synthetic ones to send and compare, 8 at least.
     ``callers``: of each level of load. ``seconds``: of a level; a contender has a fifth of it in
     each of ``rounds`` rounds. ``differing_share``: of the posts, that may be answered differently;
-    None: what `bounds` says. ``time_limit_s``: nothing new is begun after it.
+    None: what `bounds` says. ``time_limit_s``: the run ends then, with the figures so far.
+    ``work``: a folder that keeps checkpoint and repository for the next run; None: a temporary one.
 
     Raises ValueError for values that do not go together.
     """
@@ -46,6 +47,7 @@ class RunSettings:
     baselines: tuple[str, ...] = BASELINES
     differing_share: float | None = None
     time_limit_s: float = 540.0
+    work: Path | None = None
 
     def __post_init__(self) -> None:
         _ = self.cuda
@@ -93,5 +95,6 @@ class RunSettings:
         return {
             **values,
             "checkpoint": self.checkpoint and self.checkpoint.name,
+            "work": self.work and self.work.name,
             "served_precision": self.served_precision,
         }

@@ -18,8 +18,9 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from mqspn_backend.errors import PostError
+from mqspn_backend.tensors import tensor
 
-__all__ = ["MAX_CHARACTERS", "TextBatch", "TextTokenizer", "decode_utf8"]
+__all__ = ["MAX_CHARACTERS", "TextBatch", "TextTokenizer", "decode_utf8", "pad_together"]
 
 #: Characters of one text that are tokenised at the most, however few tokens they make.
 MAX_CHARACTERS = 65_536
@@ -241,6 +242,23 @@ def _pad_id(tokenizer: Tokenizer) -> int:
         "the tokenizer has no padding: enable padding in its tokenizer.json or add a "
         f"{' or '.join(_PAD_TOKENS)} token"
     )
+
+
+def pad_together(requests: Sequence[dict[str, npt.NDArray[Any]]], pad_id: int) -> None:
+    """Pad the token tensors of ``requests`` to the longest L among them, in place.
+
+    Each request: its tensors by name, at least INPUT_IDS (B, L); those with the axis L are padded,
+    INPUT_IDS with ``pad_id``, the others with 0. It is what `TextTokenizer.encode` makes of all the
+    texts together.
+    """
+    longest = max((tensors["INPUT_IDS"].shape[1] for tensors in requests), default=0)
+    for tensors in requests:
+        short = longest - tensors["INPUT_IDS"].shape[1]
+        for name in tensors if short else ():
+            if "L" in (axes := tensor(name).axes):
+                widths = [(0, short if axis == "L" else 0) for axis in axes]
+                fill = pad_id if name == "INPUT_IDS" else 0
+                tensors[name] = np.pad(tensors[name], widths, constant_values=fill)
 
 
 def decode_utf8(data: bytes) -> str:

@@ -133,7 +133,7 @@ def test_triton_serves_both_python_models_from_links_with_these_packages(
 
 
 def ready(image: Path, port: str) -> tuple[str, ...]:
-    return str(image / "entrypoint.py"), "ready", f"--ready-port={port}"
+    return str(image / "ready.py"), port
 
 
 def test_a_second_init_step_builds_nothing(volume: Path, plans_image: Path) -> None:

@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from google.protobuf import text_format
 from mqspn.repository import ENGINES, CudaProfile, build_repository
 from mqspn.serving import ServerSettings, ServerStartError, TritonServer
+from tritonclient.grpc import model_config_pb2 as pb
 
 OPERATOR = {"triton-grpc-protocol-operator-key": "test-key"}
 
@@ -33,11 +35,13 @@ def dlpack_server(
     folder = tmp_path_factory.mktemp("dlpack_server")
     repository = folder / "model_repository"
     build_repository(**vars(tiny_export), output=repository, cuda=CudaProfile(provider="cpu"))
-    for name in ENGINES:
+    for name in (*ENGINES, "preprocess"):
         path = repository / name / "configs" / "cuda.pbtxt"
-        text = path.read_text()
-        assert "delay_microseconds: 500 " in text
-        path.write_text(text.replace("delay_microseconds: 500 ", "delay_microseconds: 500000 "))
+        config = text_format.Parse(path.read_text(), pb.ModelConfig())
+        config.dynamic_batching.max_queue_delay_microseconds = 500_000
+        del config.dynamic_batching.preferred_batch_size[:]
+        config.instance_group[0].count = 1
+        path.write_text(text_format.MessageToString(config))
     with TritonServer(
         settings(repository, profile="cuda", log_file=folder / "server.log")
     ) as running:
@@ -128,6 +132,45 @@ def test_only_the_asked_outputs_come_back(dlpack_server: TritonServer) -> None:
             "query_decoder", tensors(feeds("query_decoder", 2, 8, 0)), outputs=asked
         )
     assert list(outputs(answer)) == ["END_PROBS"]
+
+
+def test_posts_prepared_together_get_one_length_and_the_same_tokens(
+    dlpack_server: TritonServer, tiny_server: TritonServer
+) -> None:
+    """The short one is padded to the long one's bucket; nothing else of it changes."""
+    tokens = ["INPUT_IDS", "ATTENTION_MASK", "WORD_STARTS", "WORD_ENDS", "OFFSETS"]
+    asked = [triton.InferRequestedOutput(name) for name in tokens]
+
+    def inputs(words: int) -> list[triton.InferInput]:
+        made = []
+        for name, value in (("TEXT", b"Ada " * words), ("IMAGE", b"")):
+            made.append(triton.InferInput(name, [1, 1], "BYTES"))
+            made[-1].set_data_from_numpy(np.array([[value]], np.object_))
+        return made
+
+    answers: Queue[Any] = Queue()
+    together = {}
+    with triton.InferenceServerClient(dlpack_server.url) as client:
+        for words in (1, 12):
+            client.async_infer(
+                "preprocess",
+                inputs(words),
+                lambda result, error, words=words: answers.put((words, result, error)),
+                outputs=asked,
+            )
+        for _ in range(2):
+            words, result, error = answers.get(timeout=20)
+            assert error is None
+            together[words] = outputs(result)
+    with triton.InferenceServerClient(tiny_server.url) as client:
+        alone = {n: outputs(client.infer("preprocess", inputs(n), outputs=asked)) for n in (1, 12)}
+    assert alone[1]["INPUT_IDS"].shape[1] < alone[12]["INPUT_IDS"].shape[1]
+    for name in tokens:
+        length = alone[1][name].shape[1]
+        np.testing.assert_array_equal(together[1][name][:, :length], alone[1][name])
+        assert together[1][name].shape == together[12][name].shape
+        assert name == "INPUT_IDS" or not together[1][name][:, length:].any()
+        np.testing.assert_array_equal(together[12][name], alone[12][name])
 
 
 @pytest.mark.parametrize("model", ["mqspn", "mqspn_regions", "mqspn_text"])

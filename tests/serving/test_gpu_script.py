@@ -19,6 +19,7 @@ def test_one_run_on_the_cpu(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "loadtest" / "gpu.py"), "--output", str(output)]
     command += ["--size", "demo", "--profile", "cpu", "--precision", "fp32", *COUNTS]
     command += ["--baseline", "eager", "--baseline", "tensorrt-rtx"]
+    command += ["--work", str(tmp_path / "kept")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     report = json.loads(output.read_text())
     assert done.returncode == 0, (done.stderr, report["failures"])
@@ -46,3 +47,5 @@ def test_one_run_on_the_cpu(tmp_path: Path) -> None:
     if report["machine"]["gpu"] is None:
         assert "needs a GPU" in rows["TensorRT-RTX fp32", 8]["not_measured"]
     assert "posts/s" in done.stdout
+    assert (tmp_path / "kept" / "model_repository" / "text_encoder").is_dir()
+    assert report["settings"]["work"] == "kept"

@@ -6,6 +6,7 @@ that GPU; TensorRT-RTX compiles without one, for every GPU that it knows.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,8 @@ from mqspn.repository.shape_profiles import ShapeRange
 
 __all__ = ["FLAVOURS", "EngineBuilder", "Flavour"]
 
+_log = logging.getLogger(__name__)
+
 #: The module of each flavour.
 FLAVOURS: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 #: The oldest version whose strongly typed networks are what is used here.
@@ -32,7 +35,8 @@ class EngineBuilder:
 
     ``flags`` names the builder flags that every engine is made with: TF32 is off, so that what is
     FP32 in the graph is FP32 on the GPU. ``version`` is the module's, as in "10.12.0.36".
-    ``timing_cache``: a file that keeps what TensorRT timed, read and written; absent at first.
+    ``timing_cache``: a file that keeps what TensorRT timed, read and written; absent at first. One
+    of another TensorRT or another kind of GPU is begun anew.
 
     Raises BuilderMissingError where the module is missing, does not load or is too old,
     CompileSettingsError for a timing cache of TensorRT-RTX.
@@ -130,12 +134,16 @@ class EngineBuilder:
 
     def _load_timings(self, config: Any, timing_cache: Path) -> None:
         data = timing_cache.read_bytes() if timing_cache.is_file() else b""
-        cache = config.create_timing_cache(data)
-        if cache is None or not config.set_timing_cache(cache, ignore_mismatch=False):
-            raise GraphError(
-                f"the timing cache {timing_cache} is not one of {self.flavour} {self.version} on "
-                "this GPU; delete it or name another file"
-            )
+        for content in (data, b""):
+            cache = config.create_timing_cache(content)
+            if cache is not None and config.set_timing_cache(cache, ignore_mismatch=False):
+                return
+            if content:
+                _log.warning(
+                    "the timing cache %s is not one of %s %s on this GPU: a new one is begun",
+                    *(timing_cache, self.flavour, self.version),
+                )
+        raise GraphError(f"{self.flavour} {self.version} takes no timing cache: {self._why()}")
 
     def _network_flags(self) -> int:
         # From TensorRT 11 on every network is strongly typed and the flag may go.

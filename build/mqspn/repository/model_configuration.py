@@ -70,20 +70,34 @@ _LEFT_OUT = {
 #: Requests that may wait at the first step; what comes after them is refused with UNAVAILABLE.
 #: Later steps are not limited: before release 26.02 an ensemble hangs when a later queue is full.
 _FIRST_QUEUE_SIZE = 256
-#: How long a batch waits for company. 0: a batch forms from what queued while the model was busy.
-_QUEUE_DELAY_MICROSECONDS = {"gpu": 500, "cpu": 0, "cuda": 500}
-#: Decoding images is the CPU work that holds back a GPU: several processes of it.
-_INSTANCES: dict[str, dict[str, int]] = {
-    "gpu": {"preprocess": 4, "postprocess": 2},
+#: How long a batch waits for company, where it does at all. Without a word a batch forms from what
+#: queued while the model was busy. On a GPU the costliest engine waits; the others would only add
+#: up to a wait of five times as long for a post that is alone.
+_QUEUE_DELAY_MICROSECONDS: dict[str, dict[str, int]] = {
+    "gpu": {"region_proposer": 500},
     "cpu": {},
-    "cuda": {"preprocess": 4, "postprocess": 2},
+    "cuda": {"region_proposer": 500},
+}
+#: Images are decoded and resized on the CPU, and that holds back a GPU. So every core of a machine
+#: of 16 is used: 8 processes with 2 threads each. Small batches, so that the first process does not
+#: take what the others wait for.
+_INSTANCES: dict[str, dict[str, int]] = {
+    "gpu": {"preprocess": 8, "postprocess": 2},
+    "cpu": {},
+    "cuda": {"preprocess": 8, "postprocess": 2},
+}
+#: The posts of a batch that is not waited for any longer.
+_PREFERRED_BATCH: dict[str, dict[str, int]] = {
+    "gpu": {"preprocess": 4},
+    "cpu": {},
+    "cuda": {"preprocess": 4},
 }
 #: Threads of one instance: ONNX Runtime's in an engine, images decoded at once in preprocess.
 #: 0: the cores that the server may use.
 _THREADS = {
-    "gpu": {"preprocess": 4},
+    "gpu": {"preprocess": 2},
     "cpu": dict.fromkeys(("preprocess", *ENGINES), 0),
-    "cuda": {"preprocess": 4},
+    "cuda": {"preprocess": 2},
 }
 
 #: Percent of the memory for results of pictures seen before (`mqspn serve --cache-mb`), for models
@@ -93,6 +107,10 @@ _CACHE_PERCENT: dict[str, dict[str, int]] = {
     "cpu": {"region_proposer": 10, "region_encoder": 90},
     "cuda": {},
 }
+
+#: Profiles in which the posts that preprocess takes together get one token length: steps batch only
+#: what has one shape. A CPU would pay for the padding more than larger batches save.
+_PAD_TOGETHER = ("gpu", "cuda")
 
 _PROTOBUF_TYPES = {
     "BYTES": pb.TYPE_STRING,
@@ -172,9 +190,14 @@ def model_configuration(
     config = _base(_served(spec, profile), shapes)
     batching = config.dynamic_batching
     batching.SetInParent()
-    batching.max_queue_delay_microseconds = _QUEUE_DELAY_MICROSECONDS[profile]
+    batching.max_queue_delay_microseconds = _QUEUE_DELAY_MICROSECONDS[profile].get(name, 0)
+    if name in _PREFERRED_BATCH[profile]:
+        preferred = min(_PREFERRED_BATCH[profile][name], shapes.max_batch_size)
+        batching.preferred_batch_size.append(preferred)
     if name == "preprocess":
         batching.default_queue_policy.max_queue_size = _FIRST_QUEUE_SIZE
+        if profile in _PAD_TOGETHER:
+            config.parameters["pad_together"].string_value = "true"
     on_gpu = name in ENGINES and (profile == "gpu" or (profile == "cuda" and cuda.on_gpu))
     if profile == "gpu" and name in ENGINES:
         config.backend = "tensorrt"

@@ -18,7 +18,7 @@ from mqspn_backend.models.responses import bytes_tensor, cancelled, failure, inp
 from mqspn_backend.regions import read_regions
 from mqspn_backend.resources import thread_count
 from mqspn_backend.serving_settings import ServingSettings
-from mqspn_backend.text import TextTokenizer, decode_utf8
+from mqspn_backend.text import TextTokenizer, decode_utf8, pad_together
 
 __all__ = ["TritonPythonModel"]
 
@@ -31,8 +31,10 @@ class TritonPythonModel:
     """Prepares requests, with `serving.json` and `tokenizer.json` beside its `model.py`.
 
     The model's parameter `threads` is the number of images decoded at once (0: as many as the cores
-    this process may use). A request of one post that can't be read fails with INVALID_ARG; in a
-    request of many the post gets neutral tensors and its error in POST_ERROR.
+    this process may use). Where `pad_together` is "true", the requests of one batch get the token
+    length L of the longest of them, so that they stay together in the steps that follow. A request
+    of one post that can't be read fails with INVALID_ARG; in a request of many the post gets
+    neutral tensors and its error in POST_ERROR.
     """
 
     def initialize(self, args: dict[str, str]) -> None:
@@ -43,6 +45,8 @@ class TritonPythonModel:
         # Only the configuration knows D; None: the repository is of an earlier version.
         self.states_dims = dims.get("REGION_STATES")
         threads = thread_count(parameters.get("threads", {}).get("string_value", "1"))
+        together = parameters.get("pad_together", {}).get("string_value", "false")
+        self.pads_together = together == "true"
         self.settings = ServingSettings.from_file(folder / "serving.json")
         self.tokenizer = TextTokenizer.from_file(folder / "tokenizer.json", self.settings.buckets)
         self.pool = ThreadPoolExecutor(threads, thread_name_prefix="image")
@@ -57,19 +61,26 @@ class TritonPythonModel:
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         # Every image is handed to the pool before the first text is tokenised.
         started = [self._start(request) for request in requests]
-        responses = []
-        for request, images in zip(requests, started, strict=True):
-            response = cancelled(request)
-            if response is None:
+        responses: list[Any] = []
+        made: dict[int, dict[str, Array]] = {}
+        for i, (request, images) in enumerate(zip(requests, started, strict=True)):
+            responses.append(cancelled(request))
+            if responses[i] is None:
                 try:
                     if isinstance(images, Exception):
                         raise images
-                    response = respond(request, self._tensors(request, images))
+                    made[i] = self._tensors(request, images)
                 except Exception as error:
-                    response = failure(error, "preprocess")
+                    responses[i] = failure(error, "preprocess")
             for image in images if isinstance(images, list) else []:
                 image.cancel()
-            responses.append(response)
+        if self.pads_together:
+            pad_together(list(made.values()), self.tokenizer.pad_id)
+        for i, values in made.items():
+            try:
+                responses[i] = respond(requests[i], values)
+            except Exception as error:
+                responses[i] = failure(error, "preprocess")
         return responses
 
     def finalize(self) -> None:

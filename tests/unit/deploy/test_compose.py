@@ -57,6 +57,7 @@ def test_the_server_waits_for_the_plans(compose: Any) -> None:
     assert server["depends_on"] == {"plans": {"condition": "service_completed_successfully"}}
     assert "plans:/plans:ro" in server["volumes"]
     assert "plans:/plans" in plans["volumes"]
+    assert server["shm_size"] == "4gb"
     # Plans are made on the GPU, in the precision and of the repository that are served.
     for key in ("deploy", "user"):
         assert server[key] == plans[key]

@@ -112,3 +112,23 @@ def test_the_server_refuses_to_start_without_plans(
     assert said.startswith(f"mqspn serve: {folder}/")
     assert "found no plan, needed one for TensorRT 11.1.0 on NVIDIA H100 80GB HBM3" in said
     assert said.endswith("run `docker compose -f deploy/compose.yaml run --rm plans`")
+
+
+def test_each_kind_of_gpu_has_its_timings(
+    entrypoint: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An H100 and an H200 have one compute capability, and TensorRT refuses the other's timings."""
+    other = Runtime(tensorrt="11.1.0", gpus=(Gpu(name="NVIDIA H200", compute_capability="9.0"),))
+    names = []
+    for runtime in (THERE, other, Runtime(tensorrt=None, gpus=())):
+        monkeypatch.setattr(entrypoint, "find_runtime", lambda found=runtime: found)
+        command: list[str] = []
+        monkeypatch.setattr(os, "execv", lambda _, given, to=command: to.extend(given))
+        entrypoint.make_plans(tmp_path, REPOSITORY, "fp32", "tensorrt", (), ())
+        (option,) = [a for a in command if a.startswith("--timing-cache=")]
+        names.append(Path(option.partition("=")[2]))
+    assert names == [
+        tmp_path / "tensorrt-11.1.0-sm9.0-nvidia-h100-80gb-hbm3.timing",
+        tmp_path / "tensorrt-11.1.0-sm9.0-nvidia-h200.timing",
+        tmp_path / "tensorrt-unknown-no-gpu.timing",
+    ]

@@ -47,11 +47,28 @@ def test_a_failure_is_a_row_with_its_reason_and_ends_nobody_else():
     assert calls.count("broken") == 1
 
 
-def test_after_the_deadline_no_round_begins_but_the_first_is_run():
+def test_after_the_deadline_nothing_begins():
     calls: list[str] = []
     eager = standing("eager", [10.0, 10.0], calls, is_reference=True)
     run_rounds([eager], rounds=2, seconds=1, deadline=time.monotonic() - 1)
-    assert eager.figures()["rounds"] == 1
+    assert calls == []
+    assert eager.figures()["posts_per_second"] is None
+
+
+def test_each_figure_is_given_away_as_it_is_timed():
+    """A run that is killed has all that was timed before."""
+    calls: list[str] = []
+    eager = standing("eager", [10.0, 10.0], calls, is_reference=True)
+    fast = standing("fast", [30.0, 30.0], calls)
+    seen = []
+    run_rounds(
+        [eager, fast],
+        rounds=2,
+        seconds=1,
+        deadline=time.monotonic() + 60,
+        timed=lambda: seen.append((len(eager.rates), len(fast.rates), len(fast.ratios))),
+    )
+    assert seen == [(1, 0, 0), (1, 1, 0), (1, 1, 1), (1, 2, 1), (2, 2, 1), (2, 2, 2)]
 
 
 def test_the_rate_of_calls_one_after_the_other():

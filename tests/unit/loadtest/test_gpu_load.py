@@ -1,10 +1,12 @@
 """The closed loop and the stages' times, against a real gRPC server with a toy model."""
 
+import time
 from dataclasses import replace
 
 import pytest
 from bench.closed_loop import Load, run_load
 from bench.server_figures import measure_level, stage_times
+from bench.time_limit import TimeLimit, TimeOverError
 from latency import ModelTime
 from mqspn_client import Client, RetrySettings
 from posts import LoadPost
@@ -21,6 +23,13 @@ def test_every_caller_sends_until_the_time_is_over(server):
     assert level["errors"] == []
     assert 0 < level["p50_ms"] <= (level["p99_ms"] or float("inf"))
     assert server.most_at_once > 1
+
+
+def test_a_load_ends_with_the_runs_time(server):
+    start = time.monotonic()
+    with Client(server.url) as client, pytest.raises(TimeOverError), TimeLimit(0.5):
+        run_load(client, POSTS, callers=4, seconds=60)
+    assert time.monotonic() - start < 30
 
 
 def test_a_failed_call_is_counted_and_not_timed():

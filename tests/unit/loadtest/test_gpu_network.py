@@ -1,14 +1,21 @@
 """The network that PyTorch is timed with, its operations, and the checkpoint of random weights."""
 
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from bench import comparison
+from bench.comparison import baseline_standings
 from bench.interleaved import Standing
 from bench.matmul_peak import measure_matmul_peak
-from bench.network_contenders import call, network_contenders, torch_contenders
+from bench.measured_system import MeasuredSystem
+from bench.network_contenders import call, network_contenders, torch_network
 from bench.random_checkpoint import VOCABULARY, paper_settings, write_random_checkpoint
+from bench.run_settings import RunSettings
+from bench.time_limit import TimeLimit
 from bench.torch_network import TorchNetwork, count_flops, flops_by_engine, network_inputs
 from mqspn.checkpoint import load_checkpoint
 from mqspn.engines.samples import synthetic_posts
@@ -95,27 +102,13 @@ def test_bf16_is_near_and_leaves_the_checkpoint_alone(checkpoint, posts):
     text_only = [replace(post, image=None) for post in posts]
     batches = {3: network_inputs(checkpoint, text_only, CPU)}
     exact = call(TorchNetwork(checkpoint, torch.float32, CPU), batches[3])
-    (standing,) = torch_contenders(
-        checkpoint,
-        "bf16",
-        CPU,
-        batches,
-        compiled=False,
-        expected={3: exact},
-        deadline=0.0,
-    )
+    bf16 = partial(torch_network, checkpoint, "bf16", CPU, compiled=False)
+    (standing,) = network_contenders("bf16", bf16, batches, {3: exact})
     assert standing.error is None
     assert standing.difference is not None
     assert 0 < standing.difference < 0.1
-    (shown,) = torch_contenders(
-        checkpoint,
-        "bf16",
-        CPU,
-        {3: network_inputs(checkpoint, posts, CPU)},
-        compiled=False,
-        expected={},
-        deadline=0.0,
-    )
+    shown_batches = {3: network_inputs(checkpoint, posts, CPU)}
+    (shown,) = network_contenders("bf16", bf16, shown_batches, {})
     assert shown.error is None
     assert standing.contender.rate(0.01) > 0
     assert {p.dtype for p in checkpoint.model.parameters()} == {torch.float32}
@@ -137,12 +130,38 @@ def test_answers_that_are_no_numbers_are_not_timed():
     assert "not all numbers" in str(failed(lambda: lambda *_: [torch.tensor([np.nan])] * 4).error)
 
 
-def test_no_time_to_compile_is_a_reason(checkpoint, posts):
-    batches = {1: network_inputs(checkpoint, posts[:1], CPU)}
-    (standing,) = torch_contenders(
-        checkpoint, "fp32", CPU, batches, compiled=True, expected={}, deadline=0.0
+@pytest.mark.parametrize(
+    ("capability", "said"),
+    [((9, 0), "no engines for compute capability 9.0"), ((8, 9), "left no time")],
+)
+def test_what_cannot_run_is_a_row_with_its_reason(
+    capability, said, checkpoint, posts, tmp_path, monkeypatch
+):
+    """On a GPU of this capability, made up, with no time left; nothing is converted or compiled."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    monkeypatch.setattr(
+        comparison,
+        "TorchNetwork",
+        lambda checkpoint, dtype, _: TorchNetwork(checkpoint, dtype, CPU),
     )
-    assert "no time to compile" in str(standing.error)
+    monkeypatch.setattr(comparison, "compile_plans", None)
+    settings = RunSettings(size="demo", profile="cpu", precision="fp32")
+    with ExitStack() as stack:
+        groups = list(
+            baseline_standings(
+                settings,
+                MeasuredSystem(checkpoint=checkpoint, repository=tmp_path),
+                {1: network_inputs(checkpoint, posts[:1], CPU)},
+                device=torch.device("cuda"),
+                limit=TimeLimit(0.0),
+                work=tmp_path,
+                stack=stack,
+            )
+        )
+    reasons = {s.contender.name: str(s.error) for group in groups for s in group}
+    assert list(reasons) == ["PyTorch eager fp32", "torch.compile fp32", "TensorRT-RTX fp32"]
+    assert "the time limit of 0 s left no time" in reasons["torch.compile fp32"]
+    assert said in reasons["TensorRT-RTX fp32"]
 
 
 def test_the_peak_is_the_best_of_the_sides():

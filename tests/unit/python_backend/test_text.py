@@ -1,14 +1,16 @@
 """Tokens, word boundaries and character offsets, with WordPiece and byte-level BPE."""
 
 import time
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mqspn_backend import text as text_module
 from mqspn_backend.errors import PostError
-from mqspn_backend.text import TextBatch, TextTokenizer, decode_utf8
+from mqspn_backend.text import TextBatch, TextTokenizer, decode_utf8, pad_together
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from tokenizers.trainers import BpeTrainer, WordPieceTrainer
 
@@ -185,6 +187,36 @@ def test_a_batch_equals_its_items_and_padding_changes_nothing(name: str, texts: 
         for word in words(alone, 0, text):
             assert word
             assert word == word.strip()
+
+
+@both
+@given(texts=TEXTS)
+@settings(max_examples=30, deadline=None)
+def test_requests_padded_together_are_what_their_texts_make_together(
+    name: str, texts: list[str]
+) -> None:
+    """Each text is a request by itself; only the axis L is touched, and nothing in front of it."""
+
+    def tensors(batch: TextBatch) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "INPUT_IDS": batch.input_ids,
+            "ATTENTION_MASK": batch.attention_mask,
+            "WORD_STARTS": batch.word_starts,
+            "WORD_ENDS": batch.word_ends,
+            "OFFSETS": batch.offsets,
+            "TRUNCATED": batch.truncated[:, None],
+        }
+
+    tokenizer = TextTokenizer(TOKENIZERS[name], (16, 64, 512))
+    requests = [tensors(tokenizer.encode([text])) for text in texts]
+    pad_together(requests, tokenizer.pad_id)
+    for wanted, array in tensors(tokenizer.encode(texts)).items():
+        np.testing.assert_array_equal(np.concatenate([r[wanted] for r in requests]), array)
+        assert {request[wanted].dtype for request in requests} == {array.dtype}
+
+
+def test_no_requests_are_padded_to_nothing() -> None:
+    pad_together([], 0)
 
 
 @both

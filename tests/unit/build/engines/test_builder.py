@@ -123,3 +123,42 @@ def test_the_librarys_own_version_is_the_packages(rtx: EngineBuilder) -> None:
     found = tensorrt_version(sorted(libraries))
     assert found is not None
     assert rtx.version.startswith(f"{found}.")
+
+
+@pytest.mark.filterwarnings("ignore:.*Timing cache operations are no-ops:DeprecationWarning")
+def test_timings_of_another_gpu_are_begun_anew(
+    tiny_export: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """TensorRT-RTX takes any file: here it refuses one of another GPU, as TensorRT does."""
+    import tensorrt_rtx
+
+    config = tensorrt_rtx.IBuilderConfig
+    create, take = config.create_timing_cache, config.set_timing_cache
+    contents: list[bytes] = []
+
+    def created(self: Any, content: bytes) -> Any:
+        contents.append(content)
+        return create(self, content)
+
+    def taken(self: Any, cache: Any, ignore_mismatch: bool) -> bool:
+        assert not ignore_mismatch
+        return contents[-1] != b"an H100's" and bool(take(self, cache, ignore_mismatch))
+
+    monkeypatch.setattr(config, "create_timing_cache", created)
+    monkeypatch.setattr(config, "set_timing_cache", taken)
+    builder = EngineBuilder("tensorrt-rtx")
+    builder.timing_cache = tmp_path / "sm9.0.timing"
+    builder.timing_cache.write_bytes(b"an H100's")
+    graph = tiny_export.graphs / "text_encoder.onnx"
+    for _ in range(2):
+        assert builder.build("text_encoder", graph, TOKENS)
+    # The second build finds what the first one wrote, and has nothing to say.
+    assert contents[:2] == [b"an H100's", b""]
+    assert contents[2:] == [builder.timing_cache.read_bytes()]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"the timing cache {builder.timing_cache} is not one of tensorrt-rtx {builder.version} on "
+        "this GPU: a new one is begun"
+    ]

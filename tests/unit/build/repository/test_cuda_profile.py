@@ -37,7 +37,7 @@ def test_engines_are_on_the_gpu_and_take_tensors_there(tiny_export: Any, tmp_pat
             assert parameters(config)["provider"] == "cuda"
             assert parameters(config)["FORCE_CPU_ONLY_INPUT_TENSORS"] == "no"
         else:  # preprocess and postprocess are NumPy
-            assert not set(parameters(config)) - {"threads"}
+            assert not set(parameters(config)) - {"threads", "pad_together"}
 
 
 def test_only_what_no_engine_reads_and_the_scores_leave_the_gpu(

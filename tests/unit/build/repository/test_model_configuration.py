@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -185,6 +186,42 @@ def test_every_composing_model_batches_and_only_the_first_queue_is_bounded(profi
         assert config.HasField("dynamic_batching"), name
         bound = config.dynamic_batching.default_queue_policy.max_queue_size
         assert (bound > 0) == (name == "preprocess")
+
+
+@pytest.mark.parametrize("profile", ["gpu", "cuda"])
+def test_every_core_of_a_gpu_machine_prepares_images(profile: str) -> None:
+    """Sixteen cores: eight processes of two threads, none of which waits or takes all there is."""
+    config = model_configuration("preprocess", SHAPES, profile)
+    (group,) = config.instance_group
+    assert (group.count, config.parameters["threads"].string_value) == (8, "2")
+    assert list(config.dynamic_batching.preferred_batch_size) == [4]
+    # Triton refuses a preferred size above the largest.
+    small = model_configuration("preprocess", replace(SHAPES, max_batch_size=2), profile)
+    assert list(small.dynamic_batching.preferred_batch_size) == [2]
+    assert not model_configuration(
+        "preprocess", SHAPES, "cpu"
+    ).dynamic_batching.preferred_batch_size
+
+
+def test_lengths_are_evened_out_where_batches_pay_for_it() -> None:
+    found = {
+        profile: model_configuration("preprocess", SHAPES, profile)
+        .parameters["pad_together"]
+        .string_value
+        for profile in SERVING_PROFILES
+    }
+    assert found == {"gpu": "true", "cuda": "true", "cpu": ""}
+
+
+@pytest.mark.parametrize("profile", SERVING_PROFILES)
+def test_only_the_costliest_engine_waits_for_company(profile: str) -> None:
+    waits = {name: model_configuration(name, SHAPES, profile).dynamic_batching for name in MODELS}
+    found = {
+        name: batching.max_queue_delay_microseconds
+        for name, batching in waits.items()
+        if batching.max_queue_delay_microseconds
+    }
+    assert found == ({} if profile == "cpu" else {"region_proposer": 500})
 
 
 @pytest.mark.parametrize("profile", SERVING_PROFILES)
