@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,7 +141,7 @@ def compare_graph(
                 contender=Contender(
                     name=name,
                     batch=batch,
-                    rate=lambda s, e=engine, f=feeds, b=batch: repeat(lambda: e.run(f), b, s),
+                    rate=_rate(engine, feeds, batch),
                     is_reference=name == REFERENCE.name,
                 )
             )
@@ -173,6 +173,10 @@ def compare_graph(
         if runtime.name in engines and runtime is not REFERENCE
     }
     return rows, holdings
+
+
+def _rate(engine: Runner, feeds: Batch, posts: int) -> Callable[[float], float]:
+    return lambda seconds: repeat(lambda: engine.run(feeds), posts, seconds)
 
 
 def sum_over_post(rows: Sequence[Row], runtime: str, *, threads: int, batch: int) -> float | None:

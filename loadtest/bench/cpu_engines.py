@@ -28,6 +28,10 @@ __all__ = [
 Array = NDArray[Any]
 
 
+#: OpenVINO's name for what a CPU must have, by the precision that is asked for.
+_CAPABILITY = {"f32": "FP32", "bf16": "BF16", "f16": "FP16"}
+
+
 class RuntimeMissingError(Exception):
     """A runtime's package is not installed; the message names it."""
 
@@ -46,10 +50,14 @@ class OpenVinoEngine:
 
     def __init__(self, path: Path, *, threads: int, hint: str) -> None:
         try:
-            import openvino
+            import openvino  # type: ignore[import-not-found, unused-ignore]
         except ImportError as error:
             raise RuntimeMissingError("OpenVINO is not here: pip install openvino") from error
-        compiled = openvino.Core().compile_model(
+        core = openvino.Core()
+        able = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if _CAPABILITY[hint] not in able:
+            raise PrecisionMissingError(f"no {hint} here: the CPU has {', '.join(able)}")
+        compiled = core.compile_model(
             str(path),
             "CPU",
             {
@@ -61,7 +69,7 @@ class OpenVinoEngine:
         )
         used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if used != hint:
-            raise PrecisionMissingError(f"OpenVINO computes in {used} here when asked for {hint}")
+            raise PrecisionMissingError(f"no {hint} here: OpenVINO computes in {used}")
         # A port has the name that it has in ONNX, and others that OpenVINO found for it.
         self._inputs = [(port, port.get_names()) for port in compiled.inputs]
         self._outputs = {name: port for port in compiled.outputs for name in port.get_names()}
