@@ -19,6 +19,7 @@ __all__ = [
     "Measure",
     "Runner",
     "absolute_difference",
+    "clear_boxes",
     "compare_runners",
     "tolerant_difference",
 ]
@@ -111,11 +112,18 @@ def tolerant_difference(name: str, expected: Outputs, found: Outputs) -> float:
     return difference
 
 
-def _box_difference(expected: Outputs, found: Outputs) -> float:
-    """Boxes (B, K, 4) whose score is clear of the last, against the nearest found one."""
+def clear_boxes(expected: Outputs, found: Outputs) -> Array:
+    """Tell which boxes can be compared: (B, K) bool, those whose score is clear of the last one's.
+
+    Clear by twice the largest difference of a score, so that both proposers choose them.
+    """
     scores = expected["REGION_SCORES"]
     margin = float(np.abs(found["REGION_SCORES"] - scores).max(initial=0.0))
-    clear = scores > scores[:, -1:] + 2 * margin  # (B, K)
+    return np.asarray(scores > scores[:, -1:] + 2 * margin)
+
+
+def _box_difference(expected: Outputs, found: Outputs) -> float:
+    """Boxes (B, K, 4) whose score is clear of the last, against the nearest found one."""
     gaps = expected["REGION_BOXES"][:, :, None] - found["REGION_BOXES"][:, None]  # (B, K, K, 4)
     nearest = np.abs(gaps).max(axis=-1).min(axis=-1)  # (B, K)
-    return float(np.where(clear, nearest, 0.0).max(initial=0.0))
+    return float(np.where(clear_boxes(expected, found), nearest, 0.0).max(initial=0.0))

@@ -17,6 +17,7 @@ from mqspn.network import Mqspn
 from mqspn.settings import Settings, load_settings
 from mqspn.training.tokenizer import build_tokenizer
 from tokenizers import Tokenizer
+from torch import Tensor, nn
 
 __all__ = ["paper_settings", "write_random_checkpoint"]
 
@@ -38,6 +39,7 @@ def write_random_checkpoint(
     torch.manual_seed(seed)
     model = Mqspn(settings, tokenizer).eval()
     _spread(model)
+    _spread_scores(model, settings.image_side)
     save_checkpoint(Checkpoint(settings, tokenizer, model), folder)
 
 
@@ -58,3 +60,31 @@ def _spread(model: Mqspn) -> None:
     decoder.span_head.score.weight.mul_(20.0)
     decoder.region_head.score.weight.mul_(20.0)
     decoder.entity_head.classify.weight.mul_(10.0)
+
+
+@torch.no_grad()
+def _spread_scores(model: Mqspn, side: int) -> None:
+    """Score boxes along the direction in which the detector's last states differ second most.
+
+    In the direction in which they differ most, the image's edges all score alike. A detector
+    without DETR's class layers is left as it is.
+    """
+    called: list[tuple[nn.Linear, Tensor]] = []
+    hooks = [
+        part.register_forward_pre_hook(lambda part, inputs: called.append((part, inputs[0])))
+        for name, part in model.region_proposer.detector.named_modules()
+        if isinstance(part, nn.Linear) and "class_embed" in name
+    ]
+    tiles = torch.rand(4, 3, 10, 10)
+    pixels = nn.functional.interpolate(255 * tiles, (side, side)).to(torch.uint8)
+    model.region_proposer(pixels, torch.full((4, 2), side, dtype=torch.int32))
+    for hook in hooks:
+        hook.remove()
+    if not called:
+        return
+    layer, states = called[-1][0], called[-1][1].flatten(0, 1)  # (B * queries, width)
+    centre = states.mean(dim=0)
+    direction = torch.linalg.svd(states - centre, full_matrices=False).Vh[1]
+    weight = direction * (1.5 / ((states - centre) @ direction).std())
+    layer.weight.copy_(weight.expand_as(layer.weight))
+    layer.bias.fill_(float(-(centre @ weight)))
