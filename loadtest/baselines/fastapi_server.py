@@ -1,0 +1,64 @@
+"""A baseline: FastAPI and uvicorn, PyTorch eager, one post at a time.
+
+    python -m baselines.fastapi_server --port 8100 --threads 2 --calls 1     # in loadtest/
+
+The endpoint is a plain function, which FastAPI runs in its pool of threads; the pool's size is the
+number of posts computed at once. The rest wait in the pool's queue.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import anyio.to_thread
+import typer
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from baselines.networks import eager_pipeline
+from baselines.post_pipeline import PostPipeline
+
+__all__ = ["make_app", "serve"]
+
+
+class PostBody(BaseModel):
+    """A post in JSON; ``image``: an encoded file in base64, null for a text-only post."""
+
+    text: str
+    image: str | None = None
+
+
+def make_app(pipeline: PostPipeline, calls: int) -> FastAPI:
+    """Make the application; it computes ``calls`` posts at once."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = calls
+        yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.post("/predict")
+    def predict(post: PostBody) -> dict[str, Any]:
+        image = base64.b64decode(post.image) if post.image else b""
+        return {"entities": pipeline.answer([(post.text, image)])[0]}
+
+    return app
+
+
+def serve(
+    port: Annotated[int, typer.Option(help="Port on loopback.")],
+    threads: Annotated[int, typer.Option(help="PyTorch's threads in an operator.")] = 2,
+    calls: Annotated[int, typer.Option(help="Posts computed at once.")] = 1,
+) -> None:
+    """Serve the committed checkpoint until SIGTERM."""
+    app = make_app(eager_pipeline(threads=threads), calls)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+
+
+if __name__ == "__main__":
+    typer.run(serve)
