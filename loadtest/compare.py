@@ -171,7 +171,17 @@ def compare(
     ] = None,
     system: Annotated[
         list[str] | None,
-        typer.Option(help=f"{FASTAPI}, {LITSERVE}, {CHAIN}: several times; none: `server`."),
+        typer.Option(help=f"Of {FASTAPI}, {LITSERVE}, {CHAIN}, only these. Default: all."),
+    ] = None,
+    threads: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Threads that baselines are tried with. Default: 1 and 2."),
+    ] = None,
+    calls: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1, help="Calls at once, or posts in a batch, to try. Default: 1, 2, 4, 8, 16."
+        ),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.5, help="What the run is fitted into. Default: 20.")
@@ -217,19 +227,18 @@ def compare(
         judge_baselines=all_marks or has_amx(),
     )
     plan = QUICK if quick else FULL
-    systems = plan.systems if system is None else (SERVER, AGAINST, *system)
-    unknown = set(systems) - set(FULL.systems)
+    chosen = plan.systems if system is None else system
+    unknown = sorted(set(chosen) - set(FULL.systems))
     if unknown:
-        _fail(f"there is no system {sorted(unknown)[0]!r}: {FASTAPI}, {LITSERVE} or {CHAIN}", 2)
-    if against is None:
-        systems = tuple(name for name in systems if name != AGAINST)
-    elif AGAINST not in systems:
-        systems = (SERVER, AGAINST, *systems[1:])
+        _fail(f"there is no system {unknown[0]!r}: {FASTAPI}, {LITSERVE} or {CHAIN}", 2)
+    baselines = [name for name in (FASTAPI, LITSERVE, CHAIN) if name in chosen]
     plan = replace(
         plan,
-        systems=tuple(dict.fromkeys(systems)),
+        systems=(SERVER, *([AGAINST] if against is not None else []), *baselines),
         rounds=rounds or plan.rounds,
         posts=posts or plan.posts,
+        threads=tuple(threads or plan.threads),
+        calls=tuple(calls or plan.calls),
         time_limit_s=60 * minutes if minutes else plan.time_limit_s,
     )
     interrupted, failures = False, []

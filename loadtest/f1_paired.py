@@ -25,8 +25,8 @@ import numpy as np
 import typer
 from comparison.checkout import Checkout, CheckoutError, other_checkout, this_checkout
 from comparison.post_sets import cache_folder, draw_posts
-from comparison.server_process import SystemEndedError
 from comparison.served_systems import TritonSystem
+from comparison.server_process import SystemEndedError
 from machine import describe_machine
 from mqspn.data.posts import Post
 from mqspn.evaluation.metrics import Counts, PredictedEntity, score

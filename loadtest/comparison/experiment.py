@@ -70,8 +70,12 @@ class Experiment:
 
     def _choose_setting(self, name: str) -> Mapping[str, int]:
         """Try every setting of a baseline, on posts with images."""
+        grid = settings_grid(self.plan.threads, OPTIONS[name], self.plan.calls)
+        if len(grid) == 1:
+            self._note("settings", name, grid[0])
+            return grid[0]
         levels: list[Level] = []
-        for setting in settings_grid(self.plan.threads, OPTIONS[name], self.plan.calls):
+        for setting in grid:
             with self._make(name, setting) as system:
                 levels += [self._try(system, n) for n in self.plan.setting_callers]
         best = best_level(levels, self.plan.p99_ms)
