@@ -19,9 +19,10 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -94,7 +95,8 @@ def measure(
         except KeyboardInterrupt:
             return file.run, check, True
         except SystemEndedError:
-            shutil.copytree(work, output / "logs", dirs_exist_ok=True, ignore=_only_logs)
+            for log in work.glob("*.log"):
+                shutil.copy(log, output)
             raise
         return file.run, check, False
 
@@ -246,6 +248,7 @@ def compare(
         if rows is not None:
             run = read_run(rows)
         else:
+            _check_installed(plan.systems)
             run, check, interrupted = measure(
                 plan,
                 output,
@@ -280,8 +283,14 @@ def _failures(check: AnswerCheck | None) -> list[str]:
     ]
 
 
-def _only_logs(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if not name.endswith(".log")]
+def _check_installed(systems: Sequence[str]) -> None:
+    """Raise CheckoutError for a package that would be missed only after minutes."""
+    wanted = ("matplotlib", *(name for name in (FASTAPI, LITSERVE) if name in systems))
+    missing = [name for name in wanted if find_spec(name) is None]
+    if missing:
+        raise CheckoutError(
+            f"{', '.join(missing)} cannot be imported: pip install -e '.[server,build,bench]'"
+        )
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -106,6 +106,7 @@ def f1_paired(
     except (CheckoutError, SystemEndedError) as error:
         _fail(str(error))
     differing = sum(_bare(a) != _bare(b) for a, b in zip(ours, theirs, strict=True))
+    f1 = paired_difference(drawn, ours, theirs)
     report = {
         "machine": describe_machine(),
         "against": other.name,
@@ -113,13 +114,13 @@ def f1_paired(
         "seed": seed,
         "within": within,
         "posts_answered_differently": differing,
-        "f1": paired_difference(drawn, ours, theirs),
+        "f1": f1,
     }
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         replace_text(output, json.dumps(report, indent=2) + "\n")
     typer.echo(json.dumps(report, indent=2))
-    far = [m for m, row in report["f1"].items() if abs(row["difference"]) > within]
+    far = [m for m, row in f1.items() if abs(row["difference"]) > within]
     if far:
         _fail(f"{', '.join(far)} differ by more than {within:g} points of F1")
 

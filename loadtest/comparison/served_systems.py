@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from latency import model_times
+from latency import ModelTime, model_times
 from mqspn.serving.ports import free_ports, is_listening
 from mqspn_client import Client, RetrySettings
 from posts import LoadPost
@@ -77,9 +77,8 @@ class TritonSystem(CalledSystem):
         assert self.client is not None
         return grpc_call(self.client)
 
-    def _batch(self) -> tuple[int, int]:
-        decoder = model_times(self.url, self._key)["query_decoder"]
-        return decoder.requests, decoder.executions
+    def _statistics(self) -> dict[str, ModelTime]:
+        return model_times(self.url, self._key)
 
 
 class HttpBaseline(CalledSystem):

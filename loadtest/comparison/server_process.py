@@ -80,9 +80,10 @@ class ServerProcess:
         """List the system's processes, its supervisor left out."""
         if self._process is None:
             return []
+        found: list[psutil.Process] = []
         with contextlib.suppress(psutil.NoSuchProcess):
-            return psutil.Process(self._process.pid).children(recursive=True)
-        return []
+            found = psutil.Process(self._process.pid).children(recursive=True)
+        return found
 
     def cpu_seconds(self) -> float:
         """Add up the processor seconds that its processes have used."""

@@ -6,12 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from latency import ENGINES, ModelTime
 from posts import LoadPost
 
 from comparison.callers import Call, Load, run_callers
 from comparison.server_process import ServerProcess
 
-__all__ = ["CalledSystem", "System"]
+__all__ = ["CalledSystem", "System", "formed_batch"]
 
 #: Seconds of load before each measurement, not counted.
 _WARM_UP_S = 0.3
@@ -67,9 +68,9 @@ class CalledSystem(System):
     def _call(self) -> Call:
         """How one post is sent."""
 
-    def _batch(self) -> tuple[int, int] | None:
-        """Posts and batches computed up to now, where the system tells."""
-        return None
+    def _statistics(self) -> dict[str, ModelTime]:
+        """Each model's statistics up to now, where the system tells."""
+        return {}
 
     def hold_if_it_spins(self) -> float:
         return self.process.hold_if_it_spins()
@@ -85,12 +86,22 @@ class CalledSystem(System):
             warm_up = run_callers(
                 call, posts, callers=level, first=first - level, seconds=_WARM_UP_S
             )
-            before = self._batch()
+            before = self._statistics()
             found = run_callers(call, posts, callers=level, first=first, seconds=seconds)
-            after = self._batch()
+            after = self._statistics()
         finally:
             self.process.pause()
-        batch = None
-        if before is not None and after is not None and after[1] > before[1]:
-            batch = (after[0] - before[0]) / (after[1] - before[1])
-        return replace(found, failures=warm_up.failures + found.failures, batch=batch)
+        failures = warm_up.failures + found.failures
+        return replace(found, failures=failures, batch=formed_batch(before, after))
+
+
+def formed_batch(before: Mapping[str, ModelTime], after: Mapping[str, ModelTime]) -> float | None:
+    """Compute the posts in a batch of the engine that computed longest between two statistics.
+
+    None where no engine ran. Every request is of one post.
+    """
+    spent = [after[name].since(before[name]) for name in ENGINES if name in before]
+    longest = max(spent, key=lambda times: times.compute_ns, default=None)
+    if longest is None or not longest.executions:
+        return None
+    return longest.requests / longest.executions
