@@ -11,7 +11,6 @@ number of posts computed at once. The rest wait in the pool's queue.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -20,19 +19,12 @@ import anyio.to_thread
 import typer
 import uvicorn
 from fastapi import FastAPI
-from pydantic import BaseModel
 
 from baselines.networks import eager_pipeline
+from baselines.post_body import PostBody
 from baselines.post_pipeline import PostPipeline
 
 __all__ = ["make_app", "serve"]
-
-
-class PostBody(BaseModel):
-    """A post in JSON; ``image``: an encoded file in base64, null for a text-only post."""
-
-    text: str
-    image: str | None = None
 
 
 def make_app(pipeline: PostPipeline, calls: int) -> FastAPI:
@@ -47,8 +39,7 @@ def make_app(pipeline: PostPipeline, calls: int) -> FastAPI:
 
     @app.post("/predict")
     def predict(post: PostBody) -> dict[str, Any]:
-        image = base64.b64decode(post.image) if post.image else b""
-        return {"entities": pipeline.answer([(post.text, image)])[0]}
+        return {"entities": pipeline.answer([post.decoded()])[0]}
 
     return app
 

@@ -5,9 +5,8 @@
 LitServe collects requests to a batch and hands it to one worker process.
 """
 
-from __future__ import annotations
+# Without `from __future__ import annotations`: LitServe reads the annotations themselves.
 
-import base64
 from typing import Annotated, Any
 
 import litserve
@@ -15,6 +14,7 @@ import typer
 from mqspn_backend.entities import Entity
 
 from baselines.networks import eager_pipeline
+from baselines.post_body import PostBody
 
 __all__ = ["PostApi", "serve"]
 
@@ -33,9 +33,8 @@ class PostApi(litserve.LitAPI):  # type: ignore[misc]
     def setup(self, device: str) -> None:
         self.pipeline = eager_pipeline(threads=self.threads)
 
-    def decode_request(self, request: dict[str, Any]) -> Post:
-        image = request.get("image")
-        return request["text"], base64.b64decode(image) if image else b""
+    def decode_request(self, request: PostBody) -> Post:
+        return request.decoded()
 
     def batch(self, inputs: list[Post]) -> list[Post]:
         return list(inputs)

@@ -108,15 +108,10 @@ class HttpBaseline(CalledSystem):
         deadline = time.monotonic() + _READY_S
         while not is_listening("127.0.0.1", self._port):
             _wait(self.process, deadline)
-        # LitServe listens before its worker has its network.
-        call = self._call()
-        post = self.posts["text"][0]
-        while True:
-            try:
-                call(post)
-                return
-            except CallError:
-                _wait(self.process, deadline)
+        try:
+            self._call()(self.posts["text"][0])
+        except CallError as error:
+            raise SystemEndedError(f"{self.name}: {error}{self.process.last_lines()}") from error
 
     def _call(self) -> Call:
         return http_call(self._port)
