@@ -83,7 +83,7 @@ def f1_paired(
     against: Annotated[str, typer.Option(help="The commit to compare with.")],
     posts: Annotated[int, typer.Option(min=1, help="Synthetic posts.")] = 3000,
     seed: Annotated[
-        int, typer.Option(help="Of the posts; training, tuning and tests use 0 to 3.")
+        int, typer.Option(help="Of the posts; training and tuning used others.")
     ] = 20260917,
     within: Annotated[float, typer.Option(help="Points of F1 that may lie between them.")] = 0.2,
     repository: Annotated[

@@ -20,8 +20,8 @@ __all__ = ["ServerProcess", "SystemEndedError", "child_environment"]
 
 _EXIT_S = 5.0
 #: What is more than this share of a core would disturb the others: such a system is held still.
-_IDLE_SHARE = 0.01
-_IDLE_WATCH_S = 1.0
+_IDLE_SHARE = 0.03
+_IDLE_WATCH_S = 2.0
 #: What would decide threads for every system alike; each is told its own.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -97,7 +97,7 @@ class ServerProcess:
     def hold_if_it_spins(self) -> float:
         """Measure the share of a core that it takes while nobody calls it, and return it.
 
-        Where that is more than a hundredth it is stopped until `resume`, and from then on between
+        Where that is more than three hundredths it is stopped until `resume`, and from then on between
         its turns.
         """
         before = self.cpu_seconds()

@@ -75,7 +75,7 @@ def test_a_system_that_spins_is_held_still_between_its_turns_and_leaves_nothing(
     code = "print('up', flush=True)\nwhile True: pass"
     with process(code, tmp_path) as system:
         assert eventually(lambda: "up" in system.log.read_text())
-        assert system.hold_if_it_spins() > 0.01
+        assert system.hold_if_it_spins() > 0.03
         (spinning,) = system.processes()
         assert spinning.status() == psutil.STATUS_STOPPED
         system.resume()
@@ -88,7 +88,7 @@ def test_a_system_that_rests_is_left_alone(tmp_path):
     with process("import time; print('up', flush=True); time.sleep(60)", tmp_path) as system:
         assert eventually(lambda: "up" in system.log.read_text())
         time.sleep(0.2)
-        assert system.hold_if_it_spins() <= 0.01
+        assert system.hold_if_it_spins() <= 0.03
         assert system.processes()[0].status() == psutil.STATUS_SLEEPING
 
 
