@@ -247,6 +247,7 @@ def compare(
     try:
         if rows is not None:
             run = read_run(rows)
+            failures = _failures_of_rows(run)
         else:
             _check_installed(plan.systems)
             run, check, interrupted = measure(
@@ -281,6 +282,12 @@ def _failures(check: AnswerCheck | None) -> list[str]:
         f"{check.failed} calls failed and {check.wrong} of {check.checked} answers were wrong: "
         + "; ".join(check.examples[:5])
     ]
+
+
+def _failures_of_rows(run: Run) -> list[str]:
+    failed, wrong = (sum(getattr(row, what) for row in run.rows) for what in ("failed", "wrong"))
+    told = f"{failed} calls failed and {wrong} answers were wrong in the rounds"
+    return [told] if failed or wrong else []
 
 
 def _check_installed(systems: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from mqspn.serving import supervisor
 __all__ = ["ServerProcess", "SystemEndedError", "child_environment"]
 
 _EXIT_S = 5.0
-#: What is more than this share of a core would disturb the others: such a system is held still.
+#: A share of a core that would disturb the others: a system that takes more is held still.
 _IDLE_SHARE = 0.03
 _IDLE_WATCH_S = 2.0
 #: What would decide threads for every system alike; each is told its own.
@@ -97,8 +97,8 @@ class ServerProcess:
     def hold_if_it_spins(self) -> float:
         """Measure the share of a core that it takes while nobody calls it, and return it.
 
-        Where that is more than three hundredths it is stopped until `resume`, and from then on between
-        its turns.
+        Where that is more than `_IDLE_SHARE` it is stopped until `resume`, and from then on
+        between its turns.
         """
         before = self.cpu_seconds()
         time.sleep(_IDLE_WATCH_S)
