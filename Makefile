@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint unit serving docs lock clean
+.PHONY: help demo test test-slow bench lint unit serving docs lock clean
 
 # A usable interpreter: 3.10 to 3.12, able to make virtual environments, and with the shared library
 # that Triton's Python backend links.
@@ -20,7 +20,7 @@ PYTHON_VERSION := $(if $(PYTHON),$(shell $(PYTHON) -V 2>/dev/null | tr -d ' '))
 
 comma := ,
 TEST := .venv
-TEST_EXTRAS := server$(comma)build$(comma)loadtest$(comma)dev
+TEST_EXTRAS := server$(comma)build$(comma)loadtest$(comma)bench$(comma)dev
 TEST_STAMP := $(TEST)/.installed-$(PYTHON_VERSION)
 DEMO := .venv-demo
 DEMO_STAMP := $(DEMO)/.installed-$(PYTHON_VERSION)
@@ -38,6 +38,7 @@ help:
 	@echo "make test     ruff, mypy, unit tests, and the tests on the real server: minutes"
 	@echo "make lint | unit | serving    the parts of make test"
 	@echo "make test-slow    what make test leaves out: runs killed and resumed, the paper's sizes, the images"
+	@echo "make bench    the server's speed beside FastAPI and the bare ONNX Runtime chain: two minutes, after the installation"
 	@echo "make docs     the documentation as a site, in site/; any warning fails"
 	@echo "make lock     resolve constraints.txt again"
 	@echo "make clean    remove the virtual environments, the demo's output and what builds left"
@@ -98,6 +99,10 @@ test-slow: $(TEST_STAMP)
 	@echo "==> slow tests"
 	@OMP_NUM_THREADS=1 $(PYTEST) -m slow $(SIDE_BY_SIDE) tests/deploy tests/serving tests/unit
 
+# What it prints ends in tables; the long form is described in docs/how-to/compare-speed.md.
+bench: $(TEST_STAMP)
+	@$(TEST)/bin/python loadtest/compare.py --quick
+
 # The variable silences the theme's banner about its own end of life, and nothing else.
 docs: $(DOCS_STAMP)
 	@echo "==> documentation"
@@ -108,7 +113,7 @@ lock:
 	@$(PYTHON) -m venv --clear .venv-lock && .venv-lock/bin/python -m pip install --quiet uv
 	@echo "torch==2.13.0" > .venv-lock/pins.txt
 	@.venv-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.10 --quiet \
-	  --extra server --extra build --extra loadtest --extra docs --extra dev --constraints .venv-lock/pins.txt \
+	  --extra server --extra build --extra loadtest --extra bench --extra docs --extra dev --constraints .venv-lock/pins.txt \
 	  --no-annotate --custom-compile-command "make lock" --output-file constraints.txt --upgrade
 
 clean:

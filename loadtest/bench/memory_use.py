@@ -6,7 +6,7 @@ import threading
 from types import TracebackType
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 import torch
 
 __all__ = ["MemoryPeak"]

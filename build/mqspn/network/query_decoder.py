@@ -89,7 +89,7 @@ class QueryDecoder(nn.Module):
         text_mask = attention_mask > 0
         null = self.null_region.expand(B, 1, -1)
         regions = torch.cat([null, region_states], dim=1)  # (B, R, D)
-        region_mask = torch.cat([torch.ones_like(region_scores[:, :1]), region_scores], dim=1) > 0
+        region_mask = torch.cat([torch.ones_like(null[..., 0]), region_scores], dim=1) > 0
         queries = self.query_set(type_states).expand(B, -1, -1)  # (B, Q, D)
         predictions = []
         last = len(self.layers) - 1
