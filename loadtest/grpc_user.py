@@ -7,8 +7,7 @@ import this module before anything that opens one.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +17,8 @@ from grpc.experimental.gevent import init_gevent  # isort: skip
 
 init_gevent()
 
+import gevent  # noqa: E402
+from gevent.pool import Group  # noqa: E402
 from mqspn_client import Client, Prediction, RetrySettings  # noqa: E402
 
 __all__ = ["GrpcUser", "Measured", "WrongAnswerError"]
@@ -44,11 +45,16 @@ class GrpcUser(User):  # type: ignore[misc]
     """Base class of the scenarios' users: a client with a connection of its own.
 
     It does not retry, so that what fails is seen to fail. ``host`` is the server's HOST:PORT.
+
+    Locust kills users: on Ctrl-C, and when it stops one that it believes to wait. A kill inside a
+    call would cancel the call, which can crash the server (see `mqspn_client.in_flight`). So calls
+    have greenlets of their own, in ``calls``: they end by themselves, and are reported.
     """
 
     abstract = True
     host = "127.0.0.1:8001"
     timeout_s = 30.0
+    calls = Group()  # of all users
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
@@ -58,21 +64,29 @@ class GrpcUser(User):  # type: ignore[misc]
             retry=RetrySettings(attempts=1),
             channel_args=[("grpc.use_local_subchannel_pool", 1)],
         )
+        self._own_calls: set[Any] = set()
 
     def on_stop(self) -> None:
+        """Wait for the calls under way."""
+        gevent.joinall(list(self._own_calls))
         self.client.close()
 
-    @contextmanager
-    def measured(self, name: str) -> Iterator[Measured]:
-        """Time what stands under it and report it as request ``name``; an exception is a failure.
+    def measure(self, name: str, call: Callable[[Measured], None]) -> None:
+        """Make ``call``, time it, and report it as request ``name``; an exception is a failure.
 
         Failures are the exceptions' own; they end here, so that the user goes on.
         """
+        greenlet = self.calls.spawn(self._measure, name, call)
+        self._own_calls.add(greenlet)
+        greenlet.rawlink(self._own_calls.discard)
+        greenlet.join()
+
+    def _measure(self, name: str, call: Callable[[Measured], None]) -> None:
         outcome = Measured()
         failure: Exception | None = None
         started_at, start = time.time(), time.perf_counter()
         try:
-            yield outcome
+            call(outcome)
         except Exception as error:
             failure = error
         self.environment.events.request.fire(

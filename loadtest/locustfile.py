@@ -17,10 +17,11 @@ import random
 from pathlib import Path
 from typing import Any
 
-from grpc_user import GrpcUser, WrongAnswerError  # isort: skip - before any channel
+from grpc_user import GrpcUser, Measured, WrongAnswerError  # isort: skip - before any channel
 
 from addresses import check_address
 from bounds import Bounds, broken_bounds, summary
+from interrupt import end_on_interrupt, was_interrupted
 from locust import between, events, task
 from locust import log as locust_log
 from machine import describe_machine
@@ -61,48 +62,51 @@ class PostUser(GrpcUser):
     @task(12)
     def text_and_image(self) -> None:
         post = random.choice(self.with_image)
-        with self.measured("text and image") as outcome:
-            outcome.add(self.client.predict(post.text, post.image))
+        self.measure("text and image", lambda outcome: self._send(outcome, post.text, post.image))
 
     @task(4)
     def text_alone(self) -> None:
         post = random.choice(self.posts)
-        with self.measured("text alone") as outcome:
-            outcome.add(self.client.predict(post.text))
+        self.measure("text alone", lambda outcome: self._send(outcome, post.text, None))
 
     @task(2)
     def several_posts(self) -> None:
-        self._send_several("several posts", bad_at=None)
+        self.measure("several posts", lambda outcome: self._send_several(outcome, bad_at=None))
 
     @task(1)
     def several_posts_one_bad(self) -> None:
-        self._send_several("several posts, one bad", bad_at=1)
+        name = "several posts, one bad"
+        self.measure(name, lambda outcome: self._send_several(outcome, bad_at=1))
 
     @task(1)
     def bad_image(self) -> None:
         bad = random.choice(self.bad)
-        with self.measured(f"bad image, {bad.code}"):
-            try:
-                self.client.predict("A post whose image cannot be read", bad.content)
-            except PostError as error:
-                _expect_code(error, bad)
-            else:
-                raise WrongAnswerError("a bad image was answered")
+        self.measure(f"bad image, {bad.code}", lambda _: self._send_bad(bad))
 
-    def _send_several(self, name: str, bad_at: int | None) -> None:
+    def _send(self, outcome: Measured, text: str, image: bytes | None) -> None:
+        outcome.add(self.client.predict(text, image))
+
+    def _send_bad(self, bad: BadImage) -> None:
+        try:
+            self.client.predict("A post whose image cannot be read", bad.content)
+        except PostError as error:
+            _expect_code(error, bad)
+        else:
+            raise WrongAnswerError("a bad image was answered")
+
+    def _send_several(self, outcome: Measured, bad_at: int | None) -> None:
         count = random.randint(2, _MOST_POSTS_IN_A_REQUEST)
         posts = [Post(post.text, post.image) for post in random.choices(self.posts, k=count)]
         bad = random.choice(self.bad)
         if bad_at is not None:
             posts[bad_at] = Post(posts[bad_at].text, bad.content)
-        with self.measured(name) as outcome:
-            for place, answer in enumerate(self.client.predict_many(posts)):
-                if place == bad_at:
-                    _expect_code(answer, bad)
-                elif isinstance(answer, PostError):
-                    raise answer
-                else:
-                    outcome.add(answer)
+        for place, answer in enumerate(self.client.predict_many(posts)):
+            if place == bad_at:
+                _expect_code(answer, bad)
+            elif isinstance(answer, PostError):
+                raise answer
+            else:
+                outcome.add(answer)
 
 
 def _expect_code(answer: object, bad: BadImage) -> None:
@@ -113,9 +117,10 @@ def _expect_code(answer: object, bad: BadImage) -> None:
 
 
 @events.init.add_listener
-def read_data(environment: Any, **_: Any) -> None:
-    """Read the posts before the first user comes."""
+def prepare(environment: Any, web_ui: Any = None, **_: Any) -> None:
+    """Read the posts before the first user comes, and make Ctrl-C harmless."""
     options = environment.parsed_options
+    end_on_interrupt(environment, web_ui)
     try:
         check_address(environment.host or PostUser.host, allow_remote=options.allow_remote)
         posts = read_posts(Path(options.data), split=options.split)
@@ -129,8 +134,12 @@ def read_data(environment: Any, **_: Any) -> None:
 
 @events.quitting.add_listener
 def judge(environment: Any, **_: Any) -> None:
-    """Hold the figures against the bounds: a broken one makes the exit code 1."""
+    """Hold the figures against the bounds: a broken one makes the exit code 1.
+
+    After Ctrl-C too: what was measured until then is judged.
+    """
     options = environment.parsed_options
+    environment.runner.stop()  # SIGTERM comes here with calls in flight
     bounds = Bounds(p99_ms=options.p99_ms, failure_rate=options.failure_rate)
     broken = broken_bounds(environment.stats, bounds)
     for line in broken:
@@ -147,6 +156,7 @@ def judge(environment: Any, **_: Any) -> None:
             "url": environment.host or PostUser.host,
             "users": options.num_users,
             "run_time_s": options.run_time,
+            "interrupted": was_interrupted(environment),
             "bounds": {"p99_ms": bounds.p99_ms, "failure_rate": bounds.failure_rate},
             "broken": broken,
             **summary(environment.stats),
