@@ -164,6 +164,8 @@ def _choose_users(environment: Any, mix: Mix, posts: list[LoadPost]) -> None:
     PostUser.posts = posts
     PostUser.with_image = [post for post in posts if post.image] or posts
     PostUser.bad = bad_images()
+    if options.master or options.worker:
+        raise ValueError("figures are of one process: leave --master, --worker, --processes out")
     if options.rate < 0 or options.max_in_flight < 1 or options.warm_up < 0:
         raise ValueError("--rate and --warm-up cannot be negative, --max-in-flight is at least 1")
     if options.shape != "steady" and math.isinf(seconds):
@@ -171,8 +173,6 @@ def _choose_users(environment: Any, mix: Mix, posts: list[LoadPost]) -> None:
     if options.rate or options.mix:
         MixUser.mix = PostMix(mix, posts, PostUser.bad, seed=options.seed)
     if options.rate:
-        if options.master or options.worker:
-            raise ValueError("--rate is for one process: leave --master, --worker, --processes out")
         ArrivalUser.loop = OpenLoop(
             rate=options.rate,
             seconds=seconds,

@@ -47,7 +47,8 @@ def ctrl_c_under_load(arguments: list[str], after_s: float) -> tuple[int, str]:
 
 def arguments(way: str, server: TritonServer, folder: Path) -> list[str]:
     users = ["--users", "8", "--spawn-rate", "8"]
-    if way == "run.py":
+    if way in ("run.py", "run.py, open loop"):
+        users = users if way == "run.py" else ["--rate", "12"]
         run = [str(ROOT / "loadtest" / "run.py"), "--url", server.url, *users]
         return [*run, "--run-time", "60s", "--reports", str(folder)]
     locust = ["-m", "locust", "-f", LOCUSTFILE, "--host", server.url, *users]
@@ -77,7 +78,7 @@ def test_ctrl_c_gives_figures_and_harms_no_server(server: TritonServer, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["run.py", "locust", "locust with its page"])
+@pytest.mark.parametrize("way", ["run.py", "run.py, open loop", "locust", "locust with its page"])
 def test_ctrl_c_at_any_moment(way: str, server: TritonServer, tmp_path: Path) -> None:
     chooser = random.Random(way)
     for _ in range(2):
