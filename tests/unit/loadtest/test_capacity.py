@@ -87,14 +87,14 @@ def test_a_real_servers_capacity(server, post_rows, tmp_path):
     server.always = work
     arguments = ["--url", server.url, "--data", post_rows, "--slo", "p99=1s,errors=0"]
     arguments += ["--arrivals", "constant", "--first", "10", "--precision", "1"]
-    arguments += ["--posts", "1", "--seconds", "3", "--warm-up", "1"]
+    arguments += ["--posts", "1", "--seconds", "3", "--warm-up", "0"]
     arguments += ["--output", tmp_path / "capacity.json"]
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert done.exit_code == 0, done.output
     report = json.loads((tmp_path / "capacity.json").read_text())
     assert 5 <= report["posts_per_second"] <= 20
     assert report["posts_per_second"] < report["too_much"] <= 40
-    assert report["probes"][0]["count"] > 20
+    assert report["probes"][0]["count"] >= 29
 
 
 @pytest.mark.slow
