@@ -1,12 +1,17 @@
 """Locust itself, headless, against a real gRPC server: reports, and exit codes that mean it."""
 
 import json
+import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import grpc
 import pytest
+from run import app
+from typer.testing import CliRunner
 
 pytestmark = pytest.mark.alone
 
@@ -24,7 +29,7 @@ def run(server, post_rows, tmp_path, *more, users=4, run_time="2s"):
 
 
 def test_a_healthy_server_keeps_the_bounds(server, post_rows, tmp_path):
-    done, report = run(server, post_rows, tmp_path, "--p99-ms", 20_000, run_time="5s")
+    done, report = run(server, post_rows, tmp_path, "--slo", "p99=20s,errors=0", run_time="5s")
     assert done.returncode == 0, done.stderr
     assert report["all"]["count"] > 20
     assert report["all"]["failed"] == 0
@@ -39,7 +44,7 @@ def test_a_healthy_server_keeps_the_bounds(server, post_rows, tmp_path):
 
 def test_a_slow_server_breaks_the_p99_bound(server, post_rows, tmp_path):
     server.delay_s = 0.15
-    done, report = run(server, post_rows, tmp_path, "--p99-ms", 100)
+    done, report = run(server, post_rows, tmp_path, "--slo", "p99=100ms")
     assert done.returncode == 1
     assert "p99 is" in report["broken"][0]
     assert report["all"]["failed"] == 0
@@ -60,7 +65,9 @@ def wrong_code(tensors, context):
 )
 def test_a_failure_is_a_failure(server, post_rows, tmp_path, behaviour, error):
     server.always = behaviour
-    done, report = run(server, post_rows, tmp_path, "--p99-ms", 20_000, users=12, run_time="4s")
+    done, report = run(
+        server, post_rows, tmp_path, "--slo", "p99=20s,errors=0", users=12, run_time="4s"
+    )
     assert done.returncode == 1
     assert report["all"]["failed"] > 0
     assert any(error in failure["error"] for failure in report["failures"])
@@ -69,7 +76,7 @@ def test_a_failure_is_a_failure(server, post_rows, tmp_path, behaviour, error):
 
 def test_failures_within_the_bound_are_allowed(server, post_rows, tmp_path):
     server.behaviours = [overloaded]
-    arguments = ("--p99-ms", 20_000, "--failure-rate", 0.5)
+    arguments = ("--slo", "p99=20s,errors=50%")
     done, report = run(server, post_rows, tmp_path, *arguments)
     assert done.returncode == 0, done.stderr
     assert report["all"]["failed"] == 1
@@ -91,3 +98,71 @@ def test_a_test_that_cannot_start_says_why(server, post_rows, tmp_path, argument
     assert done.returncode != 0
     assert message in done.stderr
     assert server.requests == []
+
+
+def test_an_open_loop_counts_from_when_a_post_was_due(server, post_rows, tmp_path):
+    """Five posts a second are all that the server takes; ten a second wait longer and longer."""
+    server.always = one_at_a_time(0.2)
+    arguments = ("--rate", 10, "--arrivals", "constant", "--slo", "p99=600ms,errors=0")
+    done, report = run(server, post_rows, tmp_path, *arguments, run_time="3s")
+    assert done.returncode == 1
+    assert report["all"]["count"] == pytest.approx(30, abs=1)
+    assert report["all"]["failed"] == 0
+    assert report["over_time"][0]["p50_ms"] < 600 < 1500 < report["over_time"][-1]["p50_ms"]
+    assert report["open_loop"] == {
+        "rate": 10,
+        "arrivals": "constant",
+        "max_in_flight": 256,
+        "not_sent": 0,
+    }
+    assert 0 < report["generator"]["cores"] < 0.8
+
+
+def test_posts_that_cannot_be_sent_are_failures(server, post_rows, tmp_path):
+    server.always = one_at_a_time(0.2)
+    arguments = ("--rate", 20, "--max-in-flight", 2, "--mix", "zipf=1,bad=0.2,distinct=9")
+    done, report = run(server, post_rows, tmp_path, *arguments)
+    assert done.returncode == 1
+    assert server.most_at_once <= 2
+    assert report["open_loop"]["not_sent"] == report["all"]["failed"] > 10
+    assert all("too many in flight" in failure["error"] for failure in report["failures"])
+    assert report["all"]["count"] - report["all"]["failed"] == len(server.requests)
+    assert report["all"]["p99_ms"] is None
+
+
+@pytest.mark.slow
+def test_users_follow_a_shape(server, post_rows, tmp_path):
+    arguments = ("--shape", "ramp", "--mix", "bad=0.1", "--slo", "p99=20s,errors=0")
+    done, _ = run(server, post_rows, tmp_path, *arguments, users=8, run_time="4s")
+    assert done.returncode == 0, done.stderr
+    users = [int(found) for found in re.findall(r"updating to (\d+) users", done.stderr)]
+    assert users[0] == 1
+    assert users == sorted(set(users))
+    assert 1 < users[-1] <= 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--slo", "p99=200"), "no time with a unit"),
+        (("--mix", "zpif=1"), "did you mean zipf"),
+        (("--shape", "round"), "steady, ramp, spike, soak"),
+        (("--arrivals", "never"), "poisson, constant"),
+        (("--rate", "0"), "no rate"),
+    ],
+)
+def test_wrong_usage_says_what_is_allowed(arguments, message):
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+def one_at_a_time(seconds):
+    """A behaviour: the server works on one request at a time, for so long."""
+    lock = threading.Lock()
+
+    def work(tensors, context):
+        with lock:
+            time.sleep(seconds)
+
+    return work
