@@ -16,16 +16,19 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 __all__ = ["shortcuts"]
 
+#: By name: other detectors of `transformers` have parts of these kinds that are built otherwise.
+_REP_VGG = frozenset({"RTDetrRepVggBlock", "RTDetrV2RepVggBlock", "DFineRepVggBlock"})
+_TWO_STAGE = frozenset({"RTDetrModel", "RTDetrV2Model", "DFineModel"})
+
 
 @contextmanager
 def shortcuts(module: nn.Module) -> Iterator[None]:
     """Let every part of ``module`` that has a shorter form take it inside the block."""
     shorter: dict[nn.Module, Callable[..., Any]] = {}
     for part in module.modules():
-        kind = type(part).__name__
-        if kind.endswith("RepVggBlock"):
+        if type(part).__name__ in _REP_VGG:
             shorter[part] = _one_convolution(part)
-        if hasattr(part, "enc_score_head") and hasattr(part, "enc_bbox_head"):
+        if type(part).__name__ in _TWO_STAGE:
             shorter |= _boxes_of_chosen_candidates(part)
     for part, forward in shorter.items():
         part.forward = forward

@@ -25,7 +25,7 @@ def proposer(model_type: str, settings: Settings) -> RegionProposer:
     return made
 
 
-@pytest.mark.parametrize("model_type", ["rt_detr", "rt_detr_v2"])
+@pytest.mark.parametrize("model_type", ["rt_detr", "rt_detr_v2", "d_fine"])
 @torch.no_grad()
 def test_boxes_and_scores_are_the_same(model_type: str, settings: Settings) -> None:
     module = proposer(model_type, settings)
