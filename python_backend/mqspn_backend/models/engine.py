@@ -84,7 +84,7 @@ class TritonPythonModel:
             self.regions_with = None  # a graph of an earlier export takes exactly K
         family = pb_utils.MetricFamily(
             name="mqspn_engine_posts_total",
-            description="Posts that an engine ran on, warm-up too, without those left out or remembered",
+            description="Posts that an engine ran on, not those left out or remembered",
             kind=pb_utils.MetricFamily.COUNTER,
         )
         self.metric_family = family  # its metrics live as long as it does
