@@ -336,12 +336,18 @@ def test_the_answers_are_those_of_the_checkpoint_without_a_server(
     posts = [sample(name) for name in EXPECTED]
     expected = offline.predict(
         [
-            DataPost(id=name, text=post.text, words=(), entities=(), image=post.image)
+            DataPost(
+                id=name,
+                text=post.text,
+                words=(),
+                entities=(),
+                image=None if post.image is None else Path(str(post.image)),
+            )
             for name, post in zip(EXPECTED, posts, strict=True)
         ]
     )
     with Client(server.url, text_ensemble="mqspn") as whole, ThreadPoolExecutor(8) as pool:
-        ways = [
+        ways: list[list[Prediction | PostError]] = [
             [client.predict(post.text, post.image) for post in posts],
             client.predict_many(posts),
             list(pool.map(lambda post: whole.predict(post.text, post.image), posts)),

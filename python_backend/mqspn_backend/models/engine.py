@@ -13,19 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import triton_python_backend_utils as pb_utils
-
 from mqspn_backend.caching_engine import CachingEngine
 from mqspn_backend.device_engine import DeviceEngine, from_dlpack, to_dlpack
 from mqspn_backend.engine import OnnxEngine
-from mqspn_backend.models.cache_metrics import CacheMetrics
-from mqspn_backend.models.responses import (
-    cancelled,
-    failure,
-    input_array,
-    input_dlpack,
-    respond,
-)
+from mqspn_backend.models.counters import Counters
+from mqspn_backend.models.responses import failure, input_array, input_dlpack, respond
 from mqspn_backend.providers import Provider
 from mqspn_backend.resources import cache_bytes, thread_count
 from mqspn_backend.selection import Selection, select
@@ -62,7 +54,8 @@ class TritonPythonModel:
         self.name = args["model_name"]
         device_id = int(args.get("model_instance_device_id", "0"))
         parameters = _parameters(config)
-        self.engine = _engine(path, parameters, device_id, self.name)
+        self.counters = Counters()
+        self.engine = _engine(path, parameters, device_id, self.counters, self.name)
         self.inputs = [i["name"] for i in config["input"]]
         self.optional = {i["name"] for i in config["input"] if i.get("optional")}
         self.outputs = [o["name"] for o in config["output"]]
@@ -82,26 +75,23 @@ class TritonPythonModel:
         self.cut = {n for n in self.engine.inputs if self.regions_with and "K" in tensor(n).axes}
         if not all(self.engine.is_open(name, 1) for name in self.cut):
             self.regions_with = None  # a graph of an earlier export takes exactly K
-        family = pb_utils.MetricFamily(
-            name="mqspn_engine_posts_total",
-            description="Posts that an engine ran on, not those left out or remembered",
-            kind=pb_utils.MetricFamily.COUNTER,
+        self.posts_run = self.counters.counter(
+            "mqspn_engine_posts_total",
+            "Posts that an engine ran on, not those left out or remembered",
+            model=self.name,
         )
-        self.metric_family = family  # its metrics live as long as it does
-        self.posts_run = family.Metric(labels={"model": self.name})
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        responses: list[Any] = [cancelled(request) for request in requests]
+        responses: list[Any] = [None] * len(requests)
         feeds: dict[int, dict[str, Value]] = {}
         groups: dict[tuple[Any, ...], list[int]] = defaultdict(list)
         for i, request in enumerate(requests):
-            if responses[i] is None:
-                try:
-                    feeds[i] = self._feeds(request)
-                    shapes = {n: self.engine.shape(v)[1:] for n, v in feeds[i].items()}
-                    groups[tuple(shapes.items())].append(i)
-                except Exception as error:
-                    responses[i] = failure(error, self.name)
+            try:
+                feeds[i] = self._feeds(request)
+                shapes = {n: self.engine.shape(v)[1:] for n, v in feeds[i].items()}
+                groups[tuple(shapes.items())].append(i)
+            except Exception as error:
+                responses[i] = failure(error, self.name)
         for members in groups.values():
             for i, answer in self._run(members, feeds).items():
                 try:
@@ -113,6 +103,9 @@ class TritonPythonModel:
                 except Exception as error:
                     responses[i] = failure(error, self.name)
         return responses
+
+    def finalize(self) -> None:
+        self.counters.close()
 
     def _feeds(self, request: Any) -> dict[str, Value]:
         on_device = isinstance(self.engine, DeviceEngine)
@@ -163,7 +156,7 @@ class TritonPythonModel:
         }
         run_before = engine.rows_run
         results = engine.run(joint, self.outputs)
-        self.posts_run.increment(engine.rows_run - run_before)
+        self.posts_run.add(engine.rows_run - run_before)
         parts = {name: self._parts(name, v, counts, chosen) for name, v in results.items()}
         return [{name: parts[name][i] for name in self.outputs} for i in range(len(feeds))]
 
@@ -190,12 +183,24 @@ def _parameters(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _engine(
-    path: Path, parameters: Mapping[str, str], device_id: int, name: str
+    path: Path, parameters: Mapping[str, str], device_id: int, counters: Counters, name: str
 ) -> OnnxEngine | DeviceEngine:
     threads = thread_count(parameters.get("threads", "1"))
     if "provider" not in parameters:
         if max_bytes := cache_bytes(parameters.get("cache_percent", "0")):
-            report = CacheMetrics(name).count
+            hits = counters.counter(
+                "mqspn_cache_hits_total",
+                "Posts whose picture was seen before, by model",
+                model=name,
+            )
+            misses = counters.counter(
+                "mqspn_cache_misses_total", "Posts whose picture was new, by model", model=name
+            )
+
+            def report(known: int, new: int) -> None:
+                hits.add(known)
+                misses.add(new)
+
             return CachingEngine(path, threads=threads, max_bytes=max_bytes, report=report)
         return OnnxEngine(path, threads=threads)
     provider = Provider(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mqspn_backend.decoding import decode
 from mqspn_backend.entities import answer_json, error_json, post_entities
-from mqspn_backend.models.responses import bytes_tensor, cancelled, failure, input_array, respond
+from mqspn_backend.models.responses import bytes_tensor, failure, input_array, respond
 from mqspn_backend.serving_settings import ServingSettings
 from mqspn_backend.tensors import MODELS
 
@@ -31,12 +31,10 @@ class TritonPythonModel:
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         responses = []
         for request in requests:
-            response = cancelled(request)
-            if response is None:
-                try:
-                    response = respond(request, {"ENTITIES": bytes_tensor(self._answers(request))})
-                except Exception as error:
-                    response = failure(error, "postprocess")
+            try:
+                response = respond(request, {"ENTITIES": bytes_tensor(self._answers(request))})
+            except Exception as error:
+                response = failure(error, "postprocess")
             responses.append(response)
         return responses
 

@@ -59,19 +59,18 @@ class TritonPythonModel:
         self.post_errors = {code: family.Metric(labels={"code": code}) for code in CODES}
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
+        responses = [cancelled(request) for request in requests]
+        waiting = [i for i, response in enumerate(responses) if response is None]
         # Every image is handed to the pool before the first text is tokenised.
-        started = [self._start(request) for request in requests]
-        responses: list[Any] = []
+        started = {i: self._start(requests[i]) for i in waiting}
         made: dict[int, dict[str, Array]] = {}
-        for i, (request, images) in enumerate(zip(requests, started, strict=True)):
-            responses.append(cancelled(request))
-            if responses[i] is None:
-                try:
-                    if isinstance(images, Exception):
-                        raise images
-                    made[i] = self._tensors(request, images)
-                except Exception as error:
-                    responses[i] = failure(error, "preprocess")
+        for i, images in started.items():
+            try:
+                if isinstance(images, Exception):
+                    raise images
+                made[i] = self._tensors(requests[i], images)
+            except Exception as error:
+                responses[i] = failure(error, "preprocess")
             for image in images if isinstance(images, list) else []:
                 image.cancel()
         if self.pads_together:
@@ -89,8 +88,6 @@ class TritonPythonModel:
     def _start(self, request: Any) -> list[Image] | Exception | None:
         """Begin to decode the request's images; None where it has no input for them."""
         try:
-            if request.is_cancelled():
-                return []
             encoded = input_array(request, "IMAGE")
             if encoded is None:
                 return None

@@ -54,7 +54,11 @@ def respond(request: Any, values: Mapping[str, Any]) -> Any:
 
 
 def cancelled(request: Any) -> Any | None:
-    """Make the answer to a request whose caller has given up; None where it waits."""
+    """Make the answer to a request whose caller has given up; None where it waits.
+
+    Only the first step asks, before it decodes an image: the question goes to the server's process
+    and back, and between the steps Triton asks it by itself.
+    """
     if not request.is_cancelled():
         return None
     return _error("the request was cancelled", pb_utils.TritonError.CANCELLED)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,18 +51,22 @@ class _Tensor:
         return np.array(self.array).__dlpack__()
 
 
-class _Family:
-    """Counts in `posts`, by the metric's one label."""
+class _Metric:
+    def __init__(self) -> None:
+        self.value = 0
 
+    def increment(self, by: int) -> None:
+        self.value += by
+
+
+class _Family:
     COUNTER = "counter"
-    posts: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, **_: Any) -> None:
         pass
 
-    def Metric(self, labels: Mapping[str, str]) -> Any:  # noqa: N802
-        (label,) = labels.values()
-        return SimpleNamespace(increment=lambda by: self.posts.update({label: by}))
+    def Metric(self, labels: Mapping[str, str]) -> _Metric:  # noqa: N802
+        return _Metric()
 
 
 class _Request:
@@ -94,7 +97,11 @@ def step_class() -> Iterator[Any]:
     triton.TritonError = lambda message, code=None: message
     triton.TritonError.INTERNAL = triton.TritonError.INVALID_ARG = 0
     triton.Logger = SimpleNamespace(log_error=lambda message: None)
-    names = ("mqspn_backend.models.engine", "mqspn_backend.models.responses")
+    names = (
+        "mqspn_backend.models.engine",
+        "mqspn_backend.models.responses",
+        "mqspn_backend.models.counters",
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "triton_python_backend_utils", triton)
         for name in names:
@@ -126,6 +133,11 @@ class Step:
                 "model_version": "1",
             }
         )
+
+    def posts_run(self) -> int:
+        """What the metric of this model says."""
+        self.model.counters.hand_on()
+        return int(self.model.posts_run._metric.value)
 
     def responses(self, requests: Sequence[Arrays]) -> list[Any]:
         outputs = MODELS[self.name].outputs
@@ -189,9 +201,9 @@ def sent(
 
 def counted(chain: Chain, requests: Sequence[Arrays]) -> tuple[list[dict[str, Any]], list[int]]:
     """What a chain makes, and the posts that each of its engines ran on."""
-    _Family.posts.clear()
+    before = [step.posts_run() for step in chain.steps]
     made = chain(requests)
-    return made, [_Family.posts[step.name] for step in chain.steps]
+    return made, [step.posts_run() - n for step, n in zip(chain.steps, before, strict=True)]
 
 
 batches = st.lists(st.lists(st.booleans(), min_size=1, max_size=4), min_size=1, max_size=4)
@@ -229,9 +241,12 @@ def test_the_callers_regions_cost_what_they_are(tiny: tuple[Chain, Chain], real:
         requests.append({**sent([True]), "REGION_BOXES": boxes, "REGION_SCORES": scores})
     encoder = tiny[0].steps[1].model.engine
     taken, run = [], encoder.run
-    encoder.run = lambda feeds, outputs: (
-        taken.append(encoder.shape(feeds["REGION_BOXES"])) or run(feeds, outputs)
-    )
+
+    def noting(feeds: Mapping[str, Any], outputs: Sequence[str]) -> Any:
+        taken.append(encoder.shape(feeds["REGION_BOXES"]))
+        return run(feeds, outputs)
+
+    encoder.run = noting
     try:
         left_out, whole = tiny[0](requests), tiny[1](requests)
     finally:
@@ -249,10 +264,11 @@ def test_without_the_optional_scores_the_region_encoder_runs_all(
     tiny: tuple[Chain, Chain],
 ) -> None:
     request = {**sent([True, False]), "REGION_BOXES": np.ones((2, 3, 4), np.float32)}
-    _Family.posts.clear()
-    (found,) = tiny[0].steps[1]([request])
+    encoder = tiny[0].steps[1]
+    before = encoder.posts_run()
+    (found,) = encoder([request])
     np.testing.assert_array_equal(found["REGION_STATES"], np.full((2, 3, 4), 4, np.float32))
-    assert _Family.posts["region_encoder"] == 2
+    assert encoder.posts_run() - before == 2
 
 
 def test_a_request_that_fails_harms_no_other(tiny: tuple[Chain, Chain]) -> None:
@@ -268,13 +284,13 @@ def test_a_request_that_fails_harms_no_other(tiny: tuple[Chain, Chain]) -> None:
         return run(feeds, outputs)
 
     engine.run = failing
-    _Family.posts.clear()
+    before = encoder.posts_run()
     try:
         answers = encoder.responses([{**r, "REGION_SCORES": scores} for r in (good, bad, good)])
     finally:
         engine.run = run
     assert [answer.error is None for answer in answers] == [True, False, True]
-    assert _Family.posts["region_encoder"] == 2
+    assert encoder.posts_run() - before == 2
 
 
 def test_a_graph_of_k_regions_is_given_k(step_class: Any, tiny_export: Any, tmp_path: Path) -> None:
