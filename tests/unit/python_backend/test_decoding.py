@@ -45,7 +45,8 @@ def reference(batch: Batch, settings: DecodingSettings) -> list[list[Prediction]
                 real = batch["region_scores"][b, r - 1] > 0
                 if real and batch["region_probs"][b, q, r] > batch["region_probs"][b, q, region]:
                     region = r
-            if batch["region_probs"][b, q, region] < settings.region_threshold:
+            # As FP32, which the probabilities are in: 0.9 reaches 0.9.
+            if batch["region_probs"][b, q, region] < np.float32(settings.region_threshold):
                 region = 0
             box = tuple(batch["region_boxes"][b, region - 1].tolist()) if region else None
             box_score = float(batch["region_probs"][b, q, region])
