@@ -29,7 +29,16 @@ from mqspn_backend.engine import session_options
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, save
 
-__all__ = ["Machine", "Node", "app", "count_flops", "measure_machine", "profile_graph", "table"]
+__all__ = [
+    "Machine",
+    "Node",
+    "app",
+    "count_flops",
+    "measure_machine",
+    "profile_graph",
+    "random_input",
+    "table",
+]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 _PRODUCTS = frozenset({"MatMul", "FusedMatMul", "Gemm"})
@@ -117,7 +126,7 @@ def profile_graph(
     ``axes``: sizes of the axes that the graph leaves open, by letter.
     """
     plain = ort.InferenceSession(str(path), session_options(path, threads), providers=_CPU)
-    feeds = {value.name: _random_input(value, axes) for value in plain.get_inputs()}
+    feeds = {value.name: random_input(value, axes) for value in plain.get_inputs()}
     whole = []
     for _ in range(runs + 2):
         start = time.perf_counter()
@@ -134,7 +143,8 @@ def profile_graph(
     return list(_nodes(events)), statistics.median(whole[2:])
 
 
-def _random_input(value: Any, axes: dict[str, int]) -> NDArray[Any]:
+def random_input(value: Any, axes: dict[str, int]) -> NDArray[Any]:
+    """Draw the input that ``value`` of ONNX Runtime describes; ``axes`` as in `profile_graph`."""
     shape = [size if isinstance(size, int) else axes[size] for size in value.shape]
     random = np.random.default_rng(0)
     if value.name == "REGION_BOXES":
