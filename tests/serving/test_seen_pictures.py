@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -58,6 +59,7 @@ def hits(server: TritonServer) -> dict[str, int]:
 
 
 def new_hits(server: TritonServer, before: dict[str, int]) -> list[int]:
+    time.sleep(0.2)  # counts reach the metrics beside the answers
     now = hits(server)
     assert set(now) == set(VISION)
     return [now[model] - before[model] for model in VISION]

@@ -34,7 +34,9 @@ def test_threads_for_all_models_and_by_default_the_usable_cores(
     with TritonServer(settings(repository, threads=threads)):
         for model in ("text_encoder", "region_encoder"):
             (default,) = stub_threads(tiny_server.settings.repository, model)
-            assert stub_threads(repository, model) == [default + 3]
+            (found,) = stub_threads(repository, model)
+            # An engine that has seen a large batch has one more for each thread but the first.
+            assert found - default in range(4 - usable_cores(), 4)
 
 
 def test_instances_of_the_vision_engines(

@@ -106,7 +106,7 @@ def test_an_open_loop_counts_from_when_a_post_was_due(server, post_rows, tmp_pat
     arguments = ("--rate", 10, "--arrivals", "constant", "--slo", "p99=600ms,errors=0")
     done, report = run(server, post_rows, tmp_path, *arguments, run_time="3s")
     assert done.returncode == 1
-    assert report["all"]["count"] == pytest.approx(30, abs=1)
+    assert report["all"]["count"] == pytest.approx(30, abs=3)
     assert report["all"]["failed"] == 0
     assert report["over_time"][0]["p50_ms"] < 600 < 1500 < report["over_time"][-1]["p50_ms"]
     assert report["open_loop"] == {
