@@ -78,9 +78,10 @@ def is_open(session: ort.InferenceSession, name: str, axis: int) -> bool:
 class OnnxEngine:
     """Runs the ONNX graph ``path`` on the CPU, with ``threads`` threads.
 
-    They share each operator of a batch smaller than their number. Of a larger one each computes
-    rows of its own, which takes less: nobody waits at an operator's end. For that, graphs of up to
-    64 MiB are loaded twice; larger ones always share operators.
+    They share each operator of a batch smaller than their number. Of a larger one each computes as
+    many rows of its own, which takes less: nobody waits at an operator's end. What is left over
+    they share again. For that, graphs of up to 64 MiB are loaded twice; larger ones always share
+    operators.
 
     Raises FileNotFoundError or ValueError naming the file.
     """
@@ -120,14 +121,16 @@ class OnnxEngine:
     def _run_rows_apart(
         self, session: ort.InferenceSession, names: list[str], fed: dict[str, Array], rows: int
     ) -> list[Array]:
-        """Run each thread's share of ``rows`` on its own; the first share in this thread."""
-        ends = [rows * (i + 1) // self._threads for i in range(self._threads)]
-        shares = [
-            {name: array[start:end] for name, array in fed.items()}
-            for start, end in zip([0, *ends], ends, strict=False)
+        """Run an equal share of ``rows`` in each thread, then the few that are left together."""
+        share = rows // self._threads
+        starts = [i * share for i in range(self._threads + 1)]
+        waiting = [
+            self._others.submit(session.run, names, _rows(fed, start, start + share))
+            for start in starts[1:-1]
         ]
-        waiting = [self._others.submit(session.run, names, share) for share in shares[1:]]
-        parts = [session.run(names, shares[0]), *(future.result() for future in waiting)]
+        parts = [session.run(names, _rows(fed, 0, share)), *(part.result() for part in waiting)]
+        if starts[-1] < rows:
+            parts.append(self._session.run(names, _rows(fed, starts[-1], rows)))
         return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
     def shape(self, value: Array) -> tuple[int, ...]:
@@ -153,6 +156,10 @@ class OnnxEngine:
     def scatter(self, value: Array, rows: Rows, shapes: Sequence[tuple[int, ...]]) -> list[Array]:
         """Undo `gather`: the rest of ``shapes`` is zeros, see `mqspn_backend.selection`."""
         return scatter(value, rows, shapes)
+
+
+def _rows(fed: Mapping[str, Array], start: int, end: int) -> dict[str, Array]:
+    return {name: array[start:end] for name, array in fed.items()}
 
 
 def _open(path: Path, threads: int) -> ort.InferenceSession:

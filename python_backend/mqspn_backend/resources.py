@@ -23,10 +23,10 @@ CACHE_VARIABLE = "MQSPN_CACHE_MB"
 def thread_count(parameter: str, environment: Mapping[str, str] = os.environ) -> int:
     """Make the number of threads from a model's parameter `threads`; 0 is the usable cores.
 
-    MQSPN_THREADS in ``environment`` goes before the parameter. Raises ValueError for anything but
-    a whole number of 0 or more.
+    MQSPN_THREADS in ``environment`` goes before the parameter, unless it is empty. Raises
+    ValueError for anything but a whole number of 0 or more.
     """
-    if THREADS_VARIABLE in environment:
+    if environment.get(THREADS_VARIABLE):
         threads = _number(THREADS_VARIABLE, environment[THREADS_VARIABLE])
     else:
         threads = _number("the model's parameter threads", parameter)
@@ -39,7 +39,7 @@ def cache_bytes(percent: str, environment: Mapping[str, str] = os.environ) -> in
     ``percent``: the model's parameter `cache_percent`. Raises ValueError for a value that is no
     whole number of 0 or more.
     """
-    mebibytes = _number(CACHE_VARIABLE, environment.get(CACHE_VARIABLE, "0"))
+    mebibytes = _number(CACHE_VARIABLE, environment.get(CACHE_VARIABLE) or "0")
     share = _number("the model's parameter cache_percent", percent)
     return mebibytes * 1024 * 1024 * share // 100
 

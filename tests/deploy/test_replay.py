@@ -269,7 +269,7 @@ def test_the_server_becomes_tritonserver(
     (models,) = (tmp_path / "run").glob("mqspn-*/models")
     closed = "model-repository,model-config,shared-memory,statistics,trace,logging"
     lines = ran.stdout.splitlines()
-    assert lines[:24] == [
+    assert lines[:28] == [
         "--id=mqspn",
         f"--model-repository={models}",
         "--model-control-mode=none",
@@ -292,10 +292,14 @@ def test_the_server_becomes_tritonserver(
         "--allow-vertex-ai=false",
         "--exit-timeout-secs=10",
         "--log-verbose=0",
+        "--cuda-memory-pool-byte-size=0:0",
+        "--pinned-memory-pool-byte-size=1073741824",
+        "--backend-config=python,shm-default-byte-size=67108864",
+        "--backend-config=python,shm-growth-byte-size=16777216",
         "--allow-client-shm=false",
         "--http-thread-count=2",
     ]
-    assert f" {models.parent / 'bin'}:" in lines[24]
+    assert f" {models.parent / 'bin'}:" in lines[28]
     # Triton sees each plan beside its configuration, and nothing was written to the repository.
     for model in ENGINES:
         plan = models / model / "1" / "model.plan"

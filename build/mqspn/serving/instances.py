@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from mqspn_backend.cores import usable_cores
+
 from mqspn.serving.errors import ServerError
 
 __all__ = ["MULTIPLIED", "link_instances"]
@@ -42,6 +44,9 @@ def link_instances(repository: Path, folder: Path, *, profile: str, instances: i
             ) from error
         for group in config.instance_group:
             group.count = instances
+        if config.parameters["threads"].string_value == "0":
+            # Together they use the cores, and no more.
+            config.parameters["threads"].string_value = str(max(1, usable_cores() // instances))
         (folder / name / "configs").mkdir()
         (folder / name / "configs" / path.name).write_text(
             text_format.MessageToString(config), encoding="utf-8"

@@ -85,6 +85,11 @@ class ServerSettings:
             raise ServerError("more than one instance of the vision engines is for profile cpu")
         if not 0 <= self.cache_mb <= MAX_CACHE_MB:
             raise ServerError(f"cache_mb must be from 0 to {MAX_CACHE_MB}, not {self.cache_mb}")
+        if 0 < self.cache_mb < self.instances:
+            raise ServerError(
+                f"cache_mb {self.cache_mb} is less than 1 for each of {self.instances} instances; "
+                "give more, or 0 for none"
+            )
         if self.operator_key is not None and not re.fullmatch("[A-Za-z0-9_-]+", self.operator_key):
             raise ServerError("operator_key may hold letters, digits, - and _ only")
 

@@ -50,7 +50,7 @@ def test_threads_share_a_batch_by_rows_where_it_is_large_enough(
     for rows in (1, 2, 5):
         a = np.zeros((rows, 1), np.float32)
         engine.run({"A": a, "B": a})
-    assert sorted(shares) == [1, 1, 2, 3]
+    assert sorted(shares) == [1, 1, 2, 2]  # the fifth of five is computed by both
 
 
 def test_a_large_graph_is_loaded_once(graph: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def test_threads_are_the_parameters_unless_the_variable_says_otherwise() -> None
     assert thread_count("3", {THREADS_VARIABLE: "0"}) == usable_cores()
 
 
-@pytest.mark.parametrize("value", ["-1", "two", "", "1.5", " 2", "10000000000", "²"])
+@pytest.mark.parametrize("value", ["-1", "two", "1.5", " 2", "10000000000", "²"])
 def test_what_is_no_number_of_threads_is_refused_in_one_sentence(value: str) -> None:
     with pytest.raises(ValueError, match="the model's parameter threads must be a whole number"):
         thread_count(value, {})
@@ -37,3 +37,8 @@ def test_memory_is_a_part_of_what_the_variable_says() -> None:
         cache_bytes("90", {CACHE_VARIABLE: "-1"})
     with pytest.raises(ValueError, match="cache_percent must be a whole number"):
         cache_bytes("", {CACHE_VARIABLE: "1"})
+
+
+def test_an_empty_variable_is_as_none() -> None:
+    assert thread_count("3", {THREADS_VARIABLE: ""}) == 3
+    assert cache_bytes("50", {CACHE_VARIABLE: ""}) == 0

@@ -82,27 +82,29 @@ def test_the_gate_catches_a_weight_that_is_off(
 
 
 @pytest.mark.slow
-def test_crops_must_stay_in_fp32(demo_repository: Path, batches: Any, tmp_path: Path) -> None:
-    """Without its entry in the list the graph does not pass, and the measurement says so."""
-    graph = demo_repository / "region_encoder" / "1" / "model.onnx"
+def test_crops_are_much_nearer_in_fp32(
+    demo_repository: Path, fp16_graph: Callable[[str], Path], batches: Any, tmp_path: Path
+) -> None:
+    """What the entry in the list of kept layers is for."""
     convert_graph(
         "region_encoder",
-        graph,
+        demo_repository / "region_encoder" / "1" / "model.onnx",
         tmp_path / "g.onnx",
         precision="fp16",
         samples=batches["region_encoder"][0],
         kept=(),
     )
-    reference = demo_engine(demo_repository, "region_encoder")
-    result = check_tensors(
-        "region_encoder",
-        reference,
-        OnnxEngine(tmp_path / "g.onnx", threads=1),
-        batches["region_encoder"],
-        precision="fp16",
+    without, kept = (
+        check_tensors(
+            "region_encoder",
+            demo_engine(demo_repository, "region_encoder"),
+            OnnxEngine(graph, threads=1),
+            batches["region_encoder"],
+            precision="fp16",
+        ).difference.largest
+        for graph in (tmp_path / "g.onnx", fp16_graph("region_encoder"))
     )
-    with pytest.raises(GateError, match="REGION_STATES"):
-        require_passed(result)
+    assert without > 3 * kept
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf import text_format
 from mqspn.serving.errors import ServerError
 from mqspn.serving.instances import MULTIPLIED, link_instances
+from mqspn_backend.cores import usable_cores
 from tritonclient.grpc import model_config_pb2 as pb
 
 REPOSITORY = Path(__file__).resolve().parents[4] / "model_repository"
@@ -26,6 +27,8 @@ def test_only_the_instances_of_the_vision_engines_change(tmp_path: Path) -> None
         if model in MULTIPLIED:
             assert [group.count for group in original.instance_group] == [1]
             original.instance_group[0].count = 3
+            threads = max(1, usable_cores() // 3)  # together no more than the cores
+            original.parameters["threads"].string_value = str(threads)
             graph = Path(model) / "1" / "model.onnx"
             assert (made / graph).samefile(REPOSITORY / graph)
         assert configuration(made, model) == original
