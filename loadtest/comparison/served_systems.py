@@ -27,7 +27,7 @@ _POLL_S = 0.1
 
 
 class TritonSystem(CalledSystem):
-    """A checkout's model repository under its own `mqspn serve`, CPU profile; it remembers no pictures."""
+    """A checkout's model repository under its own `mqspn serve`, CPU profile, `--cache-mb 0`."""
 
     setting: Mapping[str, int] = {}
 
