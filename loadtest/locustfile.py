@@ -38,7 +38,7 @@ from machine import describe_machine
 from mix import Mix, PostMix
 from mqspn_client import Post, PostError
 from posts import SAMPLE_POSTS, BadImage, LoadPost, bad_images, read_posts
-from server_columns import columns, columns_table, read_server_times
+from server_columns import columns, columns_table, default_metrics_url, read_server_times
 from slo import Slo
 
 _log = logging.getLogger("loadtest")
@@ -66,7 +66,7 @@ def add_options(parser: Any) -> None:
     group.add_argument("--slo", default="p99=2s,errors=0", help="Objective (p99=200ms,errors=0)")
     group.add_argument("--summary", default="", help="Write figures and machine to this JSON file")
     group.add_argument(
-        "--metrics-url", default="", help="HOST:PORT (default: the host's port 8002)"
+        "--metrics-url", default="", help="HOST:PORT (default: this machine's 8002 for its 8001)"
     )
     group.add_argument("--operator-key", default="", env_var="MQSPN_OPERATOR_KEY")
     group.add_argument(
@@ -299,9 +299,10 @@ def _columns(environment: Any) -> dict[str, Any]:
 
 def _server_times(environment: Any) -> dict[str, Any] | OSError:
     options, url = environment.parsed_options, _url(environment)
-    metrics_url = options.metrics_url or f"{url.rpartition(':')[0]}:8002"
+    metrics_url = options.metrics_url or default_metrics_url(url)
     try:
-        check_address(metrics_url, allow_remote=options.allow_remote)
+        if metrics_url is not None:
+            check_address(metrics_url, allow_remote=options.allow_remote)
         return dict(
             read_server_times(url, metrics_url=metrics_url, operator_key=options.operator_key)
         )

@@ -77,7 +77,8 @@ def run(
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the folder.")] = "test",
     metrics_url: Annotated[
-        str | None, typer.Option(help="HOST:PORT of the server's metrics. Default: port 8002.")
+        str | None,
+        typer.Option(help="HOST:PORT of the server's metrics. Default: 8002 where --url is 8001."),
     ] = None,
     operator_key: Annotated[
         str | None,
