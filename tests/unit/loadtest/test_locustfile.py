@@ -172,7 +172,6 @@ def test_wrong_usage_says_what_is_allowed(arguments, message):
     ("arguments", "message"),
     [
         (("--run-time", "0s"), "more than 0 seconds"),
-        (("--rate", "nan"), "no rate"),
         (("--data", "nofile.jsonl"), "nofile.jsonl is missing"),
     ],
 )
