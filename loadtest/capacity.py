@@ -7,12 +7,13 @@ breaks, then the step between what was kept and what was not is halved. A probe 
 program used more than 0.8 of a core says nothing of the server, and is not quoted.
 
 Prints the probes and, last, one JSON object. Exit code 0: a capacity was found; 1: none, and
-`reason` says why; 2: wrong usage.
+`reason` says why; 2: wrong usage, or no server that is ready.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -20,19 +21,25 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import typer
 from addresses import check_address
+from arrivals import ARRIVALS
 from generator import MOST_CORES
+from limits import MOST_POSTS_PER_SECOND
 from machine import describe_machine
 from mix import Mix
+from mqspn_client import Client, MqspnError
+from posts import read_posts
 from run import locust_command
 from slo import Slo
 
 __all__ = ["Capacity", "Probe", "app", "find_capacity"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+_READY_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,11 +220,16 @@ def capacity(
         check_address(url, allow_remote=allow_remote)
         objective = Slo.parse(slo)
         Mix.parse(mix or "")
-        if arrivals not in ("poisson", "constant"):
-            raise ValueError(f"--arrivals {arrivals!r} is not one of poisson, constant")
-    except ValueError as error:
+        if arrivals not in ARRIVALS:
+            raise ValueError(f"--arrivals {arrivals!r} is not one of {', '.join(ARRIVALS)}")
+        _check_times(first=first, most=most, seconds=seconds, warm_up=warm_up)
+        if data is not None:
+            read_posts(Path(data), split=split, limit=1)
+        _check_ready(url)
+    except (MqspnError, OSError, ValueError) as error:
         typer.echo(f"capacity: {error}", err=True)
         raise typer.Exit(2) from None
+    signal.signal(signal.SIGTERM, _interrupt)
     os.environ.pop("MQSPN_OPERATOR_KEY", None)  # the columns are not asked for here
     options: dict[str, object] = {
         "slo": slo,
@@ -255,6 +267,31 @@ def capacity(
     if output is not None:
         output.write_text(text + "\n", encoding="utf-8")
     raise typer.Exit(0 if found.reason is None else 1)
+
+
+def _check_times(*, first: float, most: float, seconds: float, warm_up: float) -> None:
+    for option, value in (("--first", first), ("--most", most)):
+        if not 0 < value <= MOST_POSTS_PER_SECOND:
+            raise ValueError(
+                f"{option} {value:g} is no rate: give posts a second, at most "
+                f"{MOST_POSTS_PER_SECOND}"
+            )
+    if first > most:
+        raise ValueError(f"--first {first:g} is more than --most {most:g}")
+    if not math.isfinite(seconds) or not math.isfinite(warm_up):
+        raise ValueError("--seconds and --warm-up are seconds, and end")
+
+
+def _check_ready(url: str) -> None:
+    """Raise OSError where no server takes posts: probes would only measure refusals."""
+    with Client(url) as client:
+        if not client.ready(timeout_s=_READY_S):
+            raise OSError(f"no server takes posts at {url}; start one with `mqspn serve`")
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Have SIGTERM end the search as Ctrl-C does: the probe first, then the temporary folder."""
+    raise KeyboardInterrupt
 
 
 def _report(found: Capacity, objective: Slo, mix: str | None) -> dict[str, Any]:

@@ -30,7 +30,14 @@ from typing import Annotated, NoReturn
 import typer
 from comparison.answers import AnswerCheck
 from comparison.chain import Chain
-from comparison.checkout import Checkout, CheckoutError, other_checkout, this_checkout
+from comparison.checkout import (
+    Checkout,
+    CheckoutError,
+    UnknownCommitError,
+    commit_name,
+    other_checkout,
+    this_checkout,
+)
 from comparison.experiment import Experiment
 from comparison.marks import (
     AGAINST,
@@ -249,6 +256,8 @@ def compare(
             run = read_run(rows)
             failures = _failures_of_rows(run)
         else:
+            if against is not None:
+                commit_name(against)  # before anything is drawn or installed
             _check_installed(plan.systems)
             run, check, interrupted = measure(
                 plan,
@@ -259,6 +268,8 @@ def compare(
                 deadline=deadline + plan.time_limit_s,
             )
             failures = _failures(check)
+    except UnknownCommitError as error:
+        _fail(f"--against: {error}", 2)
     except (CheckoutError, SystemEndedError, OSError, ValueError) as error:
         _fail(str(error), 1)
     marks = [] if interrupted else judge(run, settings)

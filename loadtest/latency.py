@@ -171,7 +171,10 @@ def latency(
             together = measure(client, posts, calls=calls, callers=callers)
             elapsed = time.perf_counter() - start
         where = outside_engines(before, after)
-    except (MqspnError, triton.InferenceServerException, OSError, ValueError) as error:
+    except triton.InferenceServerException as error:
+        typer.echo(f"latency: no statistics from {url}: {_what_to_do(error)}", err=True)
+        raise typer.Exit(1) from None
+    except (MqspnError, OSError, ValueError) as error:
         typer.echo(f"latency: {error}", err=True)
         raise typer.Exit(1) from None
     report = {
@@ -187,6 +190,16 @@ def latency(
         },
     }
     typer.echo(json.dumps(report, indent=2))
+
+
+def _what_to_do(error: triton.InferenceServerException) -> str:
+    said = str(error.message()).rstrip(".")
+    if "restricted" not in said:
+        return said
+    return (
+        f"{said}; they need the key of `mqspn serve --operator-key KEY`: start the server with "
+        "one, and give the same here with --operator-key"
+    )
 
 
 def _percentiles(seconds: Sequence[float]) -> dict[str, float]:

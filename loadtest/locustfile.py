@@ -16,6 +16,7 @@ import json
 import logging
 import math
 import random
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,14 @@ from arrivals import ARRIVALS, SHAPES
 from figures import Record
 from generator import GeneratorShare
 from interrupt import end_on_interrupt, was_interrupted
+from limits import check_load
 from locust import between, events, task
 from locust import log as locust_log
 from machine import describe_machine
 from mix import Mix, PostMix
 from mqspn_client import Post, PostError
 from posts import SAMPLE_POSTS, BadImage, LoadPost, bad_images, read_posts
-from server_columns import columns, columns_table, read_server_times
+from server_columns import columns, columns_table, default_metrics_url, read_server_times
 from slo import Slo
 
 _log = logging.getLogger("loadtest")
@@ -64,7 +66,7 @@ def add_options(parser: Any) -> None:
     group.add_argument("--slo", default="p99=2s,errors=0", help="Objective (p99=200ms,errors=0)")
     group.add_argument("--summary", default="", help="Write figures and machine to this JSON file")
     group.add_argument(
-        "--metrics-url", default="", help="HOST:PORT (default: the host's port 8002)"
+        "--metrics-url", default="", help="HOST:PORT (default: this machine's 8002 for its 8001)"
     )
     group.add_argument("--operator-key", default="", env_var="MQSPN_OPERATOR_KEY")
     group.add_argument(
@@ -151,7 +153,8 @@ def prepare(environment: Any, web_ui: Any = None, **_: Any) -> None:
         posts = read_posts(Path(options.data), split=options.split)
         _choose_users(environment, mix, posts)
     except (OSError, ValueError) as error:
-        raise SystemExit(f"loadtest: {error}") from error
+        print(f"loadtest: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
     _log.info("%d posts, %d with an image", len(posts), sum(bool(post.image) for post in posts))
     # gevent's clock stood still meanwhile: the run time would seem to be over.
     gevent.get_hub().loop.update_now()
@@ -160,14 +163,16 @@ def prepare(environment: Any, web_ui: Any = None, **_: Any) -> None:
 def _choose_users(environment: Any, mix: Mix, posts: list[LoadPost]) -> None:
     """Pick who sends: users of a closed loop, or the one that sends posts as they arrive."""
     options = environment.parsed_options
-    seconds = float(options.run_time) if options.run_time else math.inf
+    run_time_s = None if options.run_time is None else float(options.run_time)
+    check_load(rate=options.rate or None, run_time_s=run_time_s, warm_up_s=options.warm_up)
+    seconds = math.inf if run_time_s is None else run_time_s
     PostUser.posts = posts
     PostUser.with_image = [post for post in posts if post.image] or posts
     PostUser.bad = bad_images()
     if options.master or options.worker:
         raise ValueError("figures are of one process: leave --master, --worker, --processes out")
-    if options.rate < 0 or options.max_in_flight < 1 or options.warm_up < 0:
-        raise ValueError("--rate and --warm-up cannot be negative, --max-in-flight is at least 1")
+    if options.max_in_flight < 1:
+        raise ValueError("--max-in-flight is at least 1")
     if options.shape != "steady" and math.isinf(seconds):
         raise ValueError(f"--shape {options.shape} needs --run-time")
     if options.rate or options.mix:
@@ -294,9 +299,10 @@ def _columns(environment: Any) -> dict[str, Any]:
 
 def _server_times(environment: Any) -> dict[str, Any] | OSError:
     options, url = environment.parsed_options, _url(environment)
-    metrics_url = options.metrics_url or f"{url.rpartition(':')[0]}:8002"
+    metrics_url = options.metrics_url or default_metrics_url(url)
     try:
-        check_address(metrics_url, allow_remote=options.allow_remote)
+        if metrics_url is not None:
+            check_address(metrics_url, allow_remote=options.allow_remote)
         return dict(
             read_server_times(url, metrics_url=metrics_url, operator_key=options.operator_key)
         )

@@ -64,6 +64,8 @@ class Mix:
             else:
                 values[name] = value
         distinct = values.pop("distinct", 0.0)
+        if not distinct.is_integer():
+            raise ValueError(f"{text!r}: distinct is a whole number of posts")
         mix = Mix(**values, distinct=int(distinct), sizes=sizes)
         mix._check(text)
         return mix

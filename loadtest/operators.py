@@ -28,6 +28,7 @@ from machine import describe_machine
 from mqspn_backend.engine import session_options
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, save
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
 __all__ = [
     "Machine",
@@ -125,7 +126,9 @@ def profile_graph(
 
     ``axes``: sizes of the axes that the graph leaves open, by letter.
     """
-    plain = ort.InferenceSession(str(path), session_options(path, threads), providers=_CPU)
+    options = session_options(path, threads)
+    options.log_severity_level = 4  # what does not run is raised, and said by who catches it
+    plain = ort.InferenceSession(str(path), options, providers=_CPU)
     feeds = {value.name: random_input(value, axes) for value in plain.get_inputs()}
     whole = []
     for _ in range(runs + 2):
@@ -242,7 +245,15 @@ def operators(
     )
     axes = {"B": batch, "L": tokens, "K": regions}
     for name in graph or paths:
-        nodes, whole = profile_graph(paths[name], threads=threads, runs=runs, axes=axes)
+        try:
+            nodes, whole = profile_graph(paths[name], threads=threads, runs=runs, axes=axes)
+        except (Fail, InvalidArgument, RuntimeException) as error:
+            typer.echo(
+                f"operators: {name} does not run with --batch {batch} --tokens {tokens} --regions "
+                f"{regions}; give smaller ones ({str(error).splitlines()[0]})",
+                err=True,
+            )
+            raise typer.Exit(1) from None
         typer.echo(f"{name}: {whole:.2f} ms a run, without the profiler\n")
         typer.echo(table(nodes, machine) + "\n")
 

@@ -11,6 +11,7 @@ what was measured is reported and judged. A second Ctrl-C does not wait.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -19,7 +20,9 @@ from typing import Annotated
 import typer
 from addresses import check_address
 from arrivals import ARRIVALS, SHAPES
+from limits import check_load, parse_run_time
 from mix import Mix
+from posts import read_posts
 from slo import Slo
 
 __all__ = ["app", "locust_command"]
@@ -74,7 +77,8 @@ def run(
     ] = None,
     split: Annotated[str, typer.Option(help="Split of the folder.")] = "test",
     metrics_url: Annotated[
-        str | None, typer.Option(help="HOST:PORT of the server's metrics. Default: port 8002.")
+        str | None,
+        typer.Option(help="HOST:PORT of the server's metrics. Default: 8002 where --url is 8001."),
     ] = None,
     operator_key: Annotated[
         str | None,
@@ -97,9 +101,13 @@ def run(
         ):
             if value not in known:
                 raise ValueError(f"{option} {value!r} is not one of {', '.join(known)}")
-        if rate is not None and rate <= 0:
-            raise ValueError(f"--rate {rate:g} is no rate: give posts a second")
-    except ValueError as error:
+        run_time = run_time or ("1h" if shape == "soak" else "60s")
+        check_load(rate=rate, run_time_s=parse_run_time(run_time), warm_up_s=warm_up)
+        if not 0 < spawn_rate < math.inf:
+            raise ValueError(f"--spawn-rate {spawn_rate:g} is no rate: give users a second")
+        if data is not None:
+            read_posts(Path(data), split=split, limit=1)
+    except (OSError, ValueError) as error:
         typer.echo(f"loadtest: {error}", err=True)
         raise typer.Exit(2) from None
     reports.mkdir(parents=True, exist_ok=True)
@@ -110,7 +118,7 @@ def run(
         "arrivals": arrivals,
         "max_in_flight": max_in_flight,
         "shape": shape,
-        "run_time": run_time or ("1h" if shape == "soak" else "60s"),
+        "run_time": run_time,
         "warm_up": warm_up,
         "slo": slo,
         "mix": mix,

@@ -14,10 +14,18 @@ from dataclasses import astuple, dataclass
 from typing import Any
 
 import tritonclient.grpc as triton
+from addresses import is_loopback
 from figures import Record
 from tritonclient.utils import InferenceServerException
 
-__all__ = ["ServerTime", "columns", "columns_table", "read_metrics", "read_server_times"]
+__all__ = [
+    "ServerTime",
+    "columns",
+    "columns_table",
+    "default_metrics_url",
+    "read_metrics",
+    "read_server_times",
+]
 
 _METRIC = re.compile(r'nv_inference_(\w+)\{model="([^"]+)"[^}]*\} ([\d.e+]+)')
 _NAMES = {
@@ -49,8 +57,18 @@ class ServerTime:
         return ServerTime(**{name: now - then for name, now, then in pairs})
 
 
+def default_metrics_url(url: str) -> str | None:
+    """Guess where the metrics of the server at ``url`` are; None where there is nothing to go by.
+
+    `mqspn serve` has them on port 8002 where posts go to 8001. Another server's ports say nothing:
+    on 8002 there might be the metrics of somebody else's.
+    """
+    host, _, port = url.rpartition(":")
+    return f"{host}:8002" if port == "8001" and is_loopback(url) else None
+
+
 def read_server_times(
-    url: str, *, metrics_url: str, operator_key: str | None
+    url: str, *, metrics_url: str | None, operator_key: str | None
 ) -> dict[str, ServerTime]:
     """Read every model's times: statistics where there is a key, else metrics.
 
@@ -58,6 +76,11 @@ def read_server_times(
     """
     if operator_key:
         return _read_statistics(url, operator_key)
+    if metrics_url is None:
+        raise OSError(
+            f"nothing says where the metrics of {url} are; name them with --metrics-url, or give "
+            "--operator-key"
+        )
     address = f"http://{metrics_url}/metrics"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

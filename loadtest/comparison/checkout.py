@@ -26,7 +26,9 @@ else:
 __all__ = [
     "Checkout",
     "CheckoutError",
+    "UnknownCommitError",
     "baseline_environment",
+    "commit_name",
     "missing_requirements",
     "other_checkout",
     "this_checkout",
@@ -40,6 +42,10 @@ _EXTRAS = ("server", "build")
 
 class CheckoutError(Exception):
     """A commit that cannot be served here; the message says what to do."""
+
+
+class UnknownCommitError(CheckoutError):
+    """A commit that git does not know here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +78,22 @@ def baseline_environment() -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join((str(ROOT / "loadtest"), path))}
 
 
+def commit_name(commit: str) -> str:
+    """Give the short name of ``commit``; raises UnknownCommitError where git has none."""
+    _git("rev-parse", "--git-dir")  # without a repository there is another thing to mend
+    try:
+        name = _git("rev-parse", "--short", "--verify", "--end-of-options", f"{commit}^{{commit}}")
+    except CheckoutError:
+        raise UnknownCommitError(f"there is no commit {commit!r} here") from None
+    return name.decode().strip()
+
+
 def other_checkout(commit: str, work: Path) -> Checkout:
     """Take ``commit``'s files to ``work``, and install there what it needs and we lack.
 
     Raises CheckoutError where git does not know the commit, or packages cannot be installed.
     """
-    name = _git("rev-parse", "--short", "--verify", f"{commit}^{{commit}}").decode().strip()
+    name = commit_name(commit)
     root = work / f"at-{name}"
     root.mkdir(parents=True)
     with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", name))) as archive:

@@ -27,7 +27,7 @@ _POLL_S = 0.1
 
 
 class TritonSystem(CalledSystem):
-    """A checkout's model repository under its own `mqspn serve`, CPU profile, cache off."""
+    """A checkout's model repository under its own `mqspn serve`, CPU profile, `--cache-mb 0`."""
 
     setting: Mapping[str, int] = {}
 
@@ -118,7 +118,7 @@ class HttpBaseline(CalledSystem):
 
 
 def _cache_off(serve: Sequence[str], checkout: Checkout) -> list[str]:
-    """Turn the response cache off, where this commit's `mqspn serve` has one."""
+    """Have no pictures remembered (`--cache-mb 0`), where this commit's `mqspn serve` can."""
     done = subprocess.run(
         [*serve, "--help"],
         env={**os.environ, **checkout.environment(), "COLUMNS": "200"},

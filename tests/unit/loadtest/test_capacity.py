@@ -119,6 +119,27 @@ def test_ctrl_c_ends_the_search_and_cancels_no_call(server, post_rows):
     assert "posts/s" in out
 
 
+@pytest.mark.alone
+def test_sigterm_leaves_no_folder_behind(server, post_rows, tmp_path):
+    command = [sys.executable, CAPACITY, "--url", server.url, "--data", post_rows]
+    with subprocess.Popen(
+        [str(word) for word in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    ) as process:
+        while not server.requests:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        assert list(tmp_path.glob("mqspn-capacity-*"))
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "what was measured" in err
+    assert list(tmp_path.glob("mqspn-capacity-*")) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -126,6 +147,11 @@ def test_ctrl_c_ends_the_search_and_cancels_no_call(server, post_rows):
         (["--mix", "zpif=1"], "did you mean zipf"),
         (["--arrivals", "never"], "poisson, constant"),
         (["--url", "example.org:8001"], "--allow-remote"),
+        (["--url", "127.0.0.1:1"], "no server takes posts at 127.0.0.1:1"),
+        (["--first", "20", "--most", "10"], "--first 20 is more than --most 10"),
+        (["--most", "inf"], "no rate"),
+        (["--seconds", "inf"], "and end"),
+        (["--data", "nofile.jsonl"], "nofile.jsonl is missing"),
     ],
 )
 def test_wrong_usage_is_one_line(arguments, message):

@@ -1,8 +1,11 @@
 import json
 
+import grpc
 import pytest
 from latency import ModelTime, app, model_times, outside_engines
 from typer.testing import CliRunner
+
+from tests.unit.clients.kserve_server import KServeServer
 
 
 def times(requests, total_ms, compute_ms=0.0, queue_ms=0.0):
@@ -77,6 +80,30 @@ def test_the_program_prints_json(server, post_rows):
     assert report["where_the_time_goes"]["outside_engines_ms"] == 3
     assert report["machine"]["cores"] >= 1
     assert server.most_at_once > 1
+
+
+class RestrictedServer(KServeServer):
+    """Its statistics are closed, as those of `mqspn serve`."""
+
+    def ModelStatistics(self, request, context):  # noqa: N802
+        name = "triton-grpc-protocol-operator-key"
+        if name not in dict(context.invocation_metadata()):
+            said = f"This protocol is restricted, expecting header '{name}'"
+            context.abort(grpc.StatusCode.UNAVAILABLE, said)
+        return super().ModelStatistics(request, context)
+
+
+def test_closed_statistics_name_the_key(post_rows):
+    server = RestrictedServer()
+    arguments = ["--url", server.url, "--data", str(post_rows), "--calls", "2", "--warm-up", "0"]
+    closed = CliRunner().invoke(app, arguments)
+    opened = CliRunner().invoke(app, [*arguments, "--operator-key", "KEY"])
+    server.stop()
+    assert closed.exit_code == 1
+    assert "--operator-key" in closed.stderr
+    assert "start the server with one" in closed.stderr
+    assert closed.stderr.count("\n") == 1
+    assert opened.exit_code == 0
 
 
 @pytest.mark.parametrize(

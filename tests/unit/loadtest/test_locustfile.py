@@ -148,13 +148,42 @@ def test_users_follow_a_shape(server, post_rows, tmp_path):
         (("--mix", "zpif=1"), "did you mean zipf"),
         (("--shape", "round"), "steady, ramp, spike, soak"),
         (("--arrivals", "never"), "poisson, constant"),
+        (("--mix", "distinct=0.5"), "whole number"),
         (("--rate", "0"), "no rate"),
+        (("--rate", "nan"), "no rate"),
+        (("--rate", "inf"), "no rate"),
+        (("--rate", "100001"), "at most 100000"),
+        (("--run-time", "0s"), "more than 0 seconds"),
+        (("--run-time", "soon"), "write 60s"),
+        (("--warm-up", "nan"), "no time"),
+        (("--warm-up", "60"), "leaves nothing"),
+        (("--spawn-rate", "nan"), "no rate"),
+        (("--data", "nofile.jsonl"), "nofile.jsonl is missing"),
     ],
 )
 def test_wrong_usage_says_what_is_allowed(arguments, message):
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 2
     assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--run-time", "0s"), "more than 0 seconds"),
+        (("--data", "nofile.jsonl"), "nofile.jsonl is missing"),
+    ],
+)
+def test_plain_locust_refuses_the_same(arguments, message):
+    command = [sys.executable, "-m", "locust", "-f", RUN.parent / "locustfile.py", "--headless"]
+    command += ["--host", "127.0.0.1:1", *arguments]
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def one_at_a_time(seconds):

@@ -90,6 +90,24 @@ def test_the_command(repository: Path) -> None:
     assert "| Conv | 1 |" in result.output
 
 
+def test_sizes_that_a_graph_does_not_take_are_one_line(repository: Path) -> None:
+    path = repository / "tiny" / "1" / "model.onnx"
+    model = onnx.load(str(path))
+    # The graph says L tokens, and has positions for four.
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "L"
+    positions = np.ones((4, 1, 1, 1), np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(positions, "positions"))
+    model.graph.node[1].input[0] = "placed"
+    model.graph.node.insert(1, helper.make_node("Add", ["float", "positions"], ["placed"]))
+    onnx.save(model, str(path))
+    arguments = ["--repository", str(repository), "--runs", "3", "--tokens"]
+    assert CliRunner().invoke(app, [*arguments, "4"]).exit_code == 0
+    done = CliRunner().invoke(app, [*arguments, "5"])
+    assert done.exit_code == 1
+    assert "tiny does not run with --batch 1 --tokens 5" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_what_is_not_there_is_named(repository: Path, tmp_path: Path) -> None:
     runner, wide = CliRunner(), {"COLUMNS": "200"}
     empty = runner.invoke(app, ["--repository", str(tmp_path / "no")], env=wide)

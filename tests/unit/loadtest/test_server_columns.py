@@ -3,7 +3,14 @@ import threading
 
 import pytest
 from figures import Record
-from server_columns import ServerTime, columns, columns_table, read_metrics, read_server_times
+from server_columns import (
+    ServerTime,
+    columns,
+    columns_table,
+    default_metrics_url,
+    read_metrics,
+    read_server_times,
+)
 
 METRICS = """
 # HELP nv_inference_request_success Number of successful inference requests
@@ -88,3 +95,23 @@ def test_no_metrics_say_what_to_do(server):
     server.stop()
     with pytest.raises(OSError, match="no statistics"):
         read_server_times(server.url, metrics_url="127.0.0.1:1", operator_key="key")
+
+
+@pytest.mark.parametrize(
+    ("url", "metrics_url"),
+    [
+        ("127.0.0.1:8001", "127.0.0.1:8002"),
+        ("localhost:8001", "localhost:8002"),
+        ("[::1]:8001", "[::1]:8002"),
+        ("127.0.0.1:9001", None),
+        ("example.org:8001", None),
+        ("127.0.0.1", None),
+    ],
+)
+def test_only_the_usual_ports_of_this_machine_are_guessed(url, metrics_url):
+    assert default_metrics_url(url) == metrics_url
+
+
+def test_a_server_elsewhere_has_no_columns_unless_asked():
+    with pytest.raises(OSError, match=r"name them with --metrics-url"):
+        read_server_times("127.0.0.1:9001", metrics_url=None, operator_key=None)
