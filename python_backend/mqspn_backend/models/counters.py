@@ -1,7 +1,8 @@
 """Count in Triton's metrics without keeping a request waiting.
 
 A metric lies in the server's process, and to change it takes a message there and back. So counts
-gather here, and a thread hands them on while the request's answer is on its way.
+gather here, and a thread hands them on some times a second. It looks by itself: to be woken at each
+count would cost a request more than the message.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import triton_python_backend_utils as pb_utils
 
 __all__ = ["Counter", "Counters"]
 
+_HANDED_ON_EVERY_S = 0.05
+
 
 class Counter:
     """A number that only grows; `Counters` hands it on to Triton's metrics."""
 
-    def __init__(self, family: Any, labels: dict[str, str], counted: threading.Event) -> None:
-        self._counted = counted
+    def __init__(self, family: Any, labels: dict[str, str]) -> None:
         self._family = family  # its metrics live as long as it does
         self._metric = family.Metric(labels=labels)
         self._lock = threading.Lock()
@@ -28,7 +30,6 @@ class Counter:
         """Count ``count`` more."""
         with self._lock:
             self._gathered += count
-        self._counted.set()
 
     def hand_on(self) -> None:
         """Change Triton's metric by what was counted since the last time."""
@@ -43,8 +44,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._counters: list[Counter] = []
-        self._counted = threading.Event()
-        self._closing = False
+        self._closing = threading.Event()
         self._thread = threading.Thread(
             target=self._hand_on_until_closed, name="counters", daemon=True
         )
@@ -55,7 +55,7 @@ class Counters:
         family = pb_utils.MetricFamily(
             name=name, description=description, kind=pb_utils.MetricFamily.COUNTER
         )
-        counter = Counter(family, labels, self._counted)
+        counter = Counter(family, labels)
         self._counters.append(counter)
         return counter
 
@@ -66,13 +66,10 @@ class Counters:
 
     def close(self) -> None:
         """End the thread and hand on what is left."""
-        self._closing = True
-        self._counted.set()
+        self._closing.set()
         self._thread.join()
         self.hand_on()
 
     def _hand_on_until_closed(self) -> None:
-        while not self._closing:
-            self._counted.wait()
-            self._counted.clear()
+        while not self._closing.wait(_HANDED_ON_EVERY_S):
             self.hand_on()
