@@ -56,7 +56,7 @@ def time_in_turns(
 
 def _session(path: Path, threads: int, *, spinning: bool) -> ort.InferenceSession:
     options = session_options(path, threads)
-    if not spinning:
+    if not spinning and threads > 1:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
