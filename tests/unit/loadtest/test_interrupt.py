@@ -50,6 +50,7 @@ def test_calls_in_flight_get_their_answers(server, post_rows, tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_does_not_wait(server, post_rows, tmp_path):
     server.delay_s = 6.0
     command = [LOADTEST / "run.py", "--url", server.url, "--reports", tmp_path]

@@ -100,6 +100,7 @@ def test_a_test_that_cannot_start_says_why(server, post_rows, tmp_path, argument
     assert server.requests == []
 
 
+@pytest.mark.slow
 def test_an_open_loop_counts_from_when_a_post_was_due(server, post_rows, tmp_path):
     """Five posts a second are all that the server takes; ten a second wait longer and longer."""
     server.always = one_at_a_time(0.2)
@@ -118,6 +119,7 @@ def test_an_open_loop_counts_from_when_a_post_was_due(server, post_rows, tmp_pat
     assert 0 < report["generator"]["cores"] < 0.8
 
 
+@pytest.mark.slow
 def test_posts_that_cannot_be_sent_are_failures(server, post_rows, tmp_path):
     server.always = one_at_a_time(0.2)
     arguments = ("--rate", 20, "--max-in-flight", 2, "--mix", "zipf=1,bad=0.2,distinct=9")
