@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-MISSING = [name for name in ("fastapi", "matplotlib", "uvicorn") if find_spec(name) is None]
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} not installed: the bench extra")
 def test_one_run_with_a_server_fastapi_and_the_chain(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "loadtest" / "compare.py"), "--quick"]
     command += ["--output", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
