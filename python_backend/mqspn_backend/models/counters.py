@@ -72,4 +72,7 @@ class Counters:
 
     def _hand_on_until_closed(self) -> None:
         while not self._closing.wait(_HANDED_ON_EVERY_S):
-            self.hand_on()
+            try:
+                self.hand_on()
+            except Exception as error:  # one message that fails must not end the counting
+                pb_utils.Logger.log_error(f"a count did not reach the metrics: {error}")
